@@ -1,0 +1,259 @@
+"""The contract between training and serving: `artifacts/<model>/model.json` and the files beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+FILE_NAME = "model.json"
+MODEL_FILE = "model.onnx"
+PREPROCESS_FILE = "preprocess.onnx"
+
+
+class ArtifactError(Exception):
+    """A model's folder that cannot be served; the message names the file and what to do."""
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A typed record that refuses fields it does not know."""
+
+
+class ClassInfo(Struct):
+    """One answer of a model, in the order of its outputs."""
+
+    id: str
+    name: str
+    description: str
+    source: str
+    malignant: bool
+
+
+class Preprocessing(Struct):
+    """The way from an upright RGB picture to the network's square input of `size` pixels."""
+
+    fit: Literal["squash", "crop", "pad"]
+    size: int
+    resampling: Literal["bicubic"] = "bicubic"
+
+
+class OperatingPoint(Struct):
+    """A threshold on a score, and what it reached on the calibration split.
+
+    `interval` is the 95 % interval of the sensitivity, `n` the number of malignant pictures
+    that it was measured on.
+    """
+
+    name: str
+    score: Literal["malignant_probability"]
+    threshold: float
+    sensitivity: float
+    specificity: float
+    interval: tuple[float, float]
+    n: int
+
+
+class Conformal(Struct):
+    """Class-conditional conformal sets: class c is in the set where 1 - p_c <= quantiles[c].
+
+    Sadinle, Lei, Wasserman, "Least ambiguous set-valued classifiers with bounded error levels",
+    JASA 114 (2019). `counts` says how many calibration pictures stand behind each quantile; classes
+    with too few of them share one.
+    """
+
+    method: Literal["class_conditional_lac"]
+    alpha: float
+    quantiles: dict[str, float]
+    counts: dict[str, int]
+
+
+class Quality(Struct):
+    """Below these figures an answer comes with a warning; set from the calibration split."""
+
+    min_side: int
+    """pixels, shorter side of the upright picture"""
+    min_sharpness: float
+    min_luminance: float
+    """0 to 1, median over the picture"""
+    min_lesion_share: float
+    """share of the picture that is darker than its surroundings"""
+
+
+class Metric(Struct):
+    """A figure of the evaluation with its 95 % interval, over `n` pictures."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class Parity(Struct):
+    """The largest difference between the exported graph and the network it was made from."""
+
+    pictures: int
+    batch_sizes: list[int]
+    probability: float
+    heatmap: float
+
+
+class Dataset(Struct):
+    """A set of pictures that the model learned from."""
+
+    name: str
+    licence: str
+    source: str
+    pictures: int
+
+
+class Training(Struct):
+    """How the model came about."""
+
+    datasets: list[Dataset]
+    split_digest: str
+    seed: int
+    config: dict[str, Any]
+    versions: dict[str, str]
+    commit: str
+
+
+class Manifest(Struct):
+    """Everything that serving knows about a model."""
+
+    schema_version: int
+    name: str
+    architecture: str
+    title: str
+    summary: str
+    classes: list[ClassInfo]
+    preprocessing: Preprocessing
+    temperature: float
+    decision_offsets: dict[str, float]
+    operating_points: list[OperatingPoint]
+    conformal: Conformal
+    novelty_threshold: float
+    quality: Quality
+    parity: Parity
+    training: Training
+    metrics: list[Metric] = []
+    files: dict[str, str] = {}
+
+    @property
+    def class_ids(self) -> list[str]:
+        """The classes' ids in output order."""
+        return [c.id for c in self.classes]
+
+    @property
+    def malignant_ids(self) -> list[str]:
+        """The ids of the classes that count as malignant, in output order."""
+        return [c.id for c in self.classes if c.malignant]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the graph that answers: what a report or a bug should name."""
+        return self.files[MODEL_FILE]
+
+
+def load(folder: Path) -> Manifest:
+    """Reads and checks the manifest of the artifact in `folder`.
+
+    Raises:
+        ArtifactError: where the manifest is missing or wrong, or a file that it lists is missing or
+            changed.
+    """
+    path = folder / FILE_NAME
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(
+            f"{path}: cannot be read ({error.strerror}). An artifact is a folder that "
+            "`make export` wrote; LESIONLENS_ARTIFACTS names the folder of such folders."
+        ) from error
+    _check_version(path, data)
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise ArtifactError(
+            f"{path}: not a manifest of schema {SCHEMA_VERSION}: {error}. Export the model again."
+        ) from error
+    _check_consistency(path, manifest)
+    _check_files(folder, manifest)
+    return manifest
+
+
+def save(manifest: Manifest, folder: Path) -> Manifest:
+    """Writes `manifest` into `folder` with the hashes of every file there; returns what it wrote."""
+    manifest = msgspec.structs.replace(
+        manifest, schema_version=SCHEMA_VERSION, files=hashes(folder)
+    )
+    _check_consistency(folder / FILE_NAME, manifest)
+    encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    (folder / FILE_NAME).write_bytes(encoded + b"\n")
+    return manifest
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in `folder` and below, by relative path, but for the manifest itself."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / FILE_NAME)
+    return {p.relative_to(folder).as_posix(): _sha256(p) for p in files}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_version(path: Path, data: bytes) -> None:
+    """The version is read first, so that a manifest of another one is not called malformed."""
+
+    class Version(msgspec.Struct):
+        schema_version: int
+
+    try:
+        version = msgspec.json.decode(data, type=Version).schema_version
+    except msgspec.DecodeError as error:
+        raise ArtifactError(f"{path}: not a manifest: {error}. Export the model again.") from error
+    if version != SCHEMA_VERSION:
+        raise ArtifactError(
+            f"{path}: schema version {version}, but this program reads {SCHEMA_VERSION}. "
+            "Export the model again with this version, or install the one that wrote it."
+        )
+
+
+def _check_consistency(path: Path, manifest: Manifest) -> None:
+    ids = manifest.class_ids
+    if len(ids) < 2 or len(set(ids)) != len(ids):
+        raise ArtifactError(f"{path}: classes must be two or more with different ids, not {ids}")
+    for field, keys in (
+        ("decision_offsets", manifest.decision_offsets),
+        ("conformal.quantiles", manifest.conformal.quantiles),
+        ("conformal.counts", manifest.conformal.counts),
+    ):
+        if set(keys) != set(ids):
+            raise ArtifactError(f"{path}: {field} must name each of {ids}, not {sorted(keys)}")
+    if manifest.preprocessing.size < 1:
+        raise ArtifactError(f"{path}: preprocessing.size is {manifest.preprocessing.size}")
+    if not manifest.temperature > 0:
+        raise ArtifactError(f"{path}: temperature is {manifest.temperature}, must be above 0")
+    if manifest.malignant_ids and not manifest.operating_points:
+        raise ArtifactError(f"{path}: malignant classes, but no operating point for the verdict")
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    for needed in (MODEL_FILE, PREPROCESS_FILE):
+        if needed not in manifest.files:
+            raise ArtifactError(f"{folder / FILE_NAME}: lists no {needed}. Export the model again.")
+    found = hashes(folder)
+    for name, expected in manifest.files.items():
+        if name not in found:
+            raise ArtifactError(f"{folder / name}: listed in {FILE_NAME}, but missing")
+        if found[name] != expected:
+            raise ArtifactError(
+                f"{folder / name}: its SHA-256 is {found[name][:12]}…, {FILE_NAME} says "
+                f"{expected[:12]}…. The file was changed after the export; restore it or export "
+                "the model again."
+            )

@@ -1,0 +1,231 @@
+"""One way from a file's bytes to the network's pixels, for the server and for the training cache.
+
+EXIF orientation is honoured, an ICC profile is converted to sRGB, 16-bit greys are rescaled,
+transparency is laid on white, the picture is fitted to a square, and Pillow's antialiased bicubic
+brings it to the network's size.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from typing import Literal, get_args
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms, ImageOps
+
+from serving.manifest import Preprocessing
+
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
+"""What is accepted, told by content and never by name."""
+
+Reason = Literal["empty", "too_many_bytes", "not_a_picture", "too_many_pixels", "damaged"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+Pixels = npt.NDArray[np.uint8]
+View = tuple[float, float, float, float]
+
+# What Pillow's decoders raise on damaged files, beyond OSError.
+_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error)
+
+
+class PictureError(ValueError):
+    """A file that is not a usable picture; the message says why and what to do."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What is accepted, in bytes of the file and pixels of the picture."""
+
+    max_bytes: int = 25_000_000
+    max_pixels: int = 50_000_000
+
+
+class Upright(msgspec.Struct, frozen=True):
+    """A decoded RGB picture the right way up.
+
+    `image` may be smaller than `width` x `height`, the picture's own size in pixels, where its
+    decoder was asked to shrink it.
+    """
+
+    image: Image.Image
+    width: int
+    height: int
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A picture as the network takes it: `pixels` `[S, S, 3] uint8` RGB.
+
+    `view` is the part of the upright picture that `pixels` shows, as fractions
+    [left, top, right, bottom]; beyond 0 and 1 where the picture was padded.
+    """
+
+    pixels: Pixels
+    view: View
+    width: int
+    height: int
+
+
+def prepare(data: bytes, preprocessing: Preprocessing, limits: Limits | None = None) -> Prepared:
+    """Decodes the file `data` and brings it to the network's size.
+
+    Raises:
+        PictureError: where `data` is no picture, is damaged, or is beyond `limits`.
+    """
+    # At twice the network's size no probability moves; at once the size one in ten does.
+    upright = decode(data, limits or Limits(), least_side=2 * preprocessing.size)
+    pixels, view = fit(upright.image, preprocessing)
+    return Prepared(pixels, view, upright.width, upright.height)
+
+
+def decode(data: bytes, limits: Limits, least_side: int | None = None) -> Upright:
+    """Decodes the file `data` to an upright sRGB picture.
+
+    A JPEG may be shrunk while it is decoded, but to no side below `least_side` pixels; None keeps
+    every pixel. Of an animation the first frame is taken.
+
+    Raises:
+        PictureError: where `data` is no picture, is damaged, or is beyond `limits`.
+    """
+    if not data:
+        raise PictureError("empty", "The file is empty. Choose the picture again.")
+    if len(data) > limits.max_bytes:
+        raise PictureError(
+            "too_many_bytes",
+            f"The file has {len(data) / 1e6:.1f} MB; at most {limits.max_bytes / 1e6:.0f} MB are "
+            "accepted. Save the picture smaller or as JPEG.",
+        )
+    with _open(data) as image:
+        width, height = image.size
+        if width * height > limits.max_pixels:
+            raise _too_many_pixels(f"{width} x {height} pixels", limits)
+        if least_side is not None and image.format in ("JPEG", "MPO"):
+            scale = least_side / min(width, height)
+            image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
+        try:
+            image.load()
+            turned = ImageOps.exif_transpose(image)
+        except _DECODER_ERRORS as error:
+            raise PictureError(
+                "damaged",
+                "The picture is damaged or incomplete and cannot be decoded. Save or copy it "
+                f"again. (The decoder says: {error})",
+            ) from error
+        if _is_turned_sideways(image):
+            width, height = height, width
+        return Upright(_to_srgb(turned), width, height)
+
+
+def fit(image: Image.Image, preprocessing: Preprocessing) -> tuple[Pixels, View]:
+    """Fits an upright RGB picture to the square `[S, S, 3] uint8` of `preprocessing`.
+
+    `squash` shows the whole picture and gives up its proportions, `crop` shows its central square,
+    `pad` shows the whole picture between black bars. Returns the pixels and the view.
+    """
+    size = preprocessing.size
+    width, height = image.size
+    if preprocessing.fit == "squash":
+        square = image.resize((size, size), Image.Resampling.BICUBIC)
+        return np.asarray(square), (0.0, 0.0, 1.0, 1.0)
+    if preprocessing.fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+        square = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+        view = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
+        return np.asarray(square), view
+    side = max(width, height)
+    inner = (max(1, round(size * width / side)), max(1, round(size * height / side)))
+    left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
+    square = Image.new("RGB", (size, size))
+    square.paste(image.resize(inner, Image.Resampling.BICUBIC), (left, top))
+    view = (
+        -left / inner[0],
+        -top / inner[1],
+        (size - left) / inner[0],
+        (size - top) / inner[1],
+    )
+    return np.asarray(square), view
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # The pixel limit is ours; Pillow's own only warns, and says so on every picture.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels("far too many pixels", None) from error
+    except _DECODER_ERRORS as error:
+        raise PictureError(
+            "not_a_picture",
+            f"The file is not a picture of a kind that is read here ({', '.join(FORMATS)}). "
+            "Save it as JPEG or PNG.",
+        ) from error
+
+
+def _too_many_pixels(size: str, limits: Limits | None) -> PictureError:
+    most = f"; at most {limits.max_pixels / 1e6:.0f} megapixels are accepted" if limits else ""
+    return PictureError(
+        "too_many_pixels", f"The picture has {size}{most}. Save it smaller and try again."
+    )
+
+
+def _is_turned_sideways(image: Image.Image) -> bool:
+    """Whether the EXIF orientation swaps width and height (values 5 to 8)."""
+    try:
+        return image.getexif().get(0x0112) in (5, 6, 7, 8)
+    except _DECODER_ERRORS:
+        return False
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """RGB in sRGB on white, from any mode that Pillow decodes to."""
+    profile = image.info.get("icc_profile")
+    image = _to_eight_bits(image)
+    if image.mode in ("P", "PA", "LA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    if alpha is not None:
+        image = image.convert("RGB")
+    if profile:
+        image = _through_profile(image, profile)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    if alpha is not None:
+        image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
+    return image
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Greys of 16 bits (or 32) rescaled to 8, where Pillow's own conversion would clip to white."""
+    if image.mode == "F":
+        raise PictureError(
+            "not_a_picture",
+            "The picture holds floating-point values, which have no agreed black and white. "
+            "Save it with 8 or 16 bits.",
+        )
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        greys = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return Image.fromarray(((greys + 128) // 257).astype(np.uint8))
+    return image
+
+
+def _through_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    """The picture in sRGB; a profile that is broken or for another mode is passed over."""
+    try:
+        converted = ImageCms.profileToProfile(
+            image,
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            outputMode="RGB",
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
+    return image if converted is None else converted

@@ -1,0 +1,126 @@
+"""How a prediction reads: from the graph's outputs to the answer that API and command line give."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+from PIL import Image
+
+from serving import quality
+from serving.classifier import Classifier, Floats
+from serving.manifest import Manifest
+from serving.pictures import Prepared, View
+
+Verdict = Literal["suspicious", "not_suspicious"]
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one picture. `width` and `height` are the upright picture's, in pixels.
+
+    `malignant_probability` and `verdict` are None for a model without a malignant class.
+    `heatmaps` holds, where asked for, an 8-bit grey PNG as a data URI for each class, to be laid
+    over `view`.
+    """
+
+    image: str
+    model: str
+    width: int
+    height: int
+    prediction: str
+    probabilities: dict[str, float]
+    malignant_probability: float | None
+    verdict: Verdict | None
+    prediction_set: list[str]
+    novelty: float
+    refused: bool
+    warnings: list[quality.QualityWarning]
+    view: View
+    heatmaps: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+def predict(
+    model: Classifier, names: Sequence[str], prepared: Sequence[Prepared], *, heatmaps: bool = False
+) -> list[Prediction]:
+    """Runs `model` over prepared pictures in one batch; one answer each, in their order."""
+    outputs = model.run(np.stack([picture.pixels for picture in prepared]))
+    return [
+        _read(
+            model.manifest, name, picture, probability, float(novelty), maps if heatmaps else None
+        )
+        for name, picture, probability, maps, novelty in zip(
+            names, prepared, outputs.probability, outputs.heatmap, outputs.novelty, strict=True
+        )
+    ]
+
+
+def decide(probability: Floats, manifest: Manifest) -> np.ndarray:
+    """The index of each row's predicted class, `[N] int64`, for `probability` `[N, C]`.
+
+    It is the class with the largest probability times its decision offset.
+    """
+    offsets = np.array([manifest.decision_offsets[id] for id in manifest.class_ids])
+    return np.argmax(probability * offsets, axis=-1)
+
+
+def malignant_probability(probability: Floats, manifest: Manifest) -> np.ndarray:
+    """The sum over the malignant classes, `[N] float64` in [0, 1], for `probability` `[N, C]`."""
+    malignant = np.array([c.malignant for c in manifest.classes])
+    return np.clip(probability[:, malignant].sum(axis=-1, dtype=np.float64), 0.0, 1.0)
+
+
+def prediction_sets(probability: Floats, manifest: Manifest) -> np.ndarray:
+    """Which classes each row's conformal set holds, `[N, C] bool`; the likeliest always."""
+    quantiles = np.array([manifest.conformal.quantiles[id] for id in manifest.class_ids])
+    sets = 1 - probability <= quantiles
+    sets[np.arange(len(sets)), probability.argmax(axis=-1)] = True
+    return sets
+
+
+def verdict(malignant: float, manifest: Manifest) -> Verdict:
+    """The verdict at the first operating point for a malignant probability."""
+    point = manifest.operating_points[0]
+    return "suspicious" if malignant >= point.threshold else "not_suspicious"
+
+
+def _read(
+    manifest: Manifest,
+    name: str,
+    picture: Prepared,
+    probability: Floats,
+    novelty: float,
+    maps: Floats | None,
+) -> Prediction:
+    row, ids = probability[None], manifest.class_ids
+    malignant = float(malignant_probability(row, manifest)[0]) if manifest.malignant_ids else None
+    members = prediction_sets(row, manifest)[0]
+    return Prediction(
+        image=name,
+        model=manifest.name,
+        width=picture.width,
+        height=picture.height,
+        prediction=ids[int(decide(row, manifest)[0])],
+        probabilities={id: float(p) for id, p in zip(ids, probability, strict=True)},
+        malignant_probability=malignant,
+        verdict=None if malignant is None else verdict(malignant, manifest),
+        prediction_set=[ids[i] for i in np.argsort(-probability) if members[i]],
+        novelty=novelty,
+        # Written so that a score that is not a number refuses.
+        refused=not novelty <= manifest.novelty_threshold,
+        warnings=quality.warnings(quality.measure(picture), manifest.quality),
+        view=picture.view,
+        heatmaps=msgspec.UNSET
+        if maps is None
+        else {id: _as_data_uri(heatmap) for id, heatmap in zip(ids, maps, strict=True)},
+    )
+
+
+def _as_data_uri(heatmap: Floats) -> str:
+    """An 8-bit grey PNG of `heatmap` `[h, w]` in [0, 1] as a data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.rint(heatmap * 255).astype(np.uint8)).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,71 @@
+"""What may be wrong with a picture, told from its pixels: blur, darkness, size, a tiny lesion."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from serving.manifest import Quality
+from serving.pictures import Prepared
+
+QualityWarning = Literal["blurred", "dark", "few_pixels", "small_lesion"]
+
+
+class Measures(msgspec.Struct, frozen=True):
+    """The figures that `Quality` holds thresholds for."""
+
+    side: int
+    sharpness: float
+    luminance: float
+    lesion_share: float
+
+
+def measure(prepared: Prepared) -> Measures:
+    """Measures a prepared picture: a few array operations on `[S, S] float32`."""
+    red, green, blue = np.moveaxis(prepared.pixels.astype(np.float32) / 255, -1, 0)
+    grey = 0.299 * red + 0.587 * green + 0.114 * blue
+    return Measures(
+        side=min(prepared.width, prepared.height),
+        sharpness=_sharpness(grey),
+        luminance=float(np.median(grey)),
+        lesion_share=_dark_share(grey),
+    )
+
+
+def warnings(measures: Measures, quality: Quality) -> list[QualityWarning]:
+    """The warnings for a picture with these measures, worst first."""
+    found: list[tuple[bool, QualityWarning]] = [
+        (measures.luminance < quality.min_luminance, "dark"),
+        (measures.sharpness < quality.min_sharpness, "blurred"),
+        (measures.lesion_share < quality.min_lesion_share, "small_lesion"),
+        (measures.side < quality.min_side, "few_pixels"),
+    ]
+    return [warning for is_so, warning in found if is_so]
+
+
+def _sharpness(grey: npt.NDArray[np.float32]) -> float:
+    """Standard deviation of the Laplacian over that of the picture, so that contrast cancels.
+
+    Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
+    """
+    laplacian = (
+        grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
+    )
+    return float(laplacian.std() / max(float(grey.std()), 1e-3))
+
+
+def _dark_share(grey: npt.NDArray[np.float32]) -> float:
+    """Share of the picture below Otsu's threshold: a lesion is darker than the skin around it.
+
+    Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. SMC 9 (1979).
+    """
+    histogram, edges = np.histogram(grey, bins=64, range=(0.0, 1.0))
+    share = np.cumsum(histogram) / grey.size
+    centres = (edges[:-1] + edges[1:]) / 2
+    mean = np.cumsum(histogram * centres) / grey.size
+    inside = np.maximum(share * (1 - share), 1e-9)
+    between = (mean[-1] * share - mean) ** 2 / inside
+    return float(share[int(np.argmax(between))])
