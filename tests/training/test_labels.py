@@ -1,0 +1,202 @@
+"""Labelled pictures from every format that is read, and what is said where one is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from training.labels import DataError, LabelledPicture, read_folders, read_labels
+
+
+def pictures(folder: Path, *names: str) -> Path:
+    """Empty files: labels are read without opening a picture."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+def table(folder: Path, text: str, name: str = "labels.csv") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def summary(found: list[LabelledPicture]) -> list[tuple[str, str, str]]:
+    return [(picture.image_id, picture.label, picture.group) for picture in found]
+
+
+def error(labels: Path, *images: Path, **options) -> str:
+    with pytest.raises(DataError) as caught:
+        read_labels(labels, images, "set", **options)
+    return str(caught.value)
+
+
+def test_ham10000_metadata_gives_diagnoses_and_lesions(tmp_path: Path) -> None:
+    images = pictures(tmp_path / "images", "ISIC_1.jpg", "ISIC_2.JPG", "ISIC_3.png")
+    labels = table(
+        tmp_path,
+        "lesion_id,image_id,dx,dx_type,age\n"
+        "HAM_1,ISIC_1,mel,histo,80.0\nHAM_1,ISIC_2,mel,histo,\nHAM_2,ISIC_3,nv,follow_up,5\n",
+        "HAM10000_metadata",
+    )
+    found = read_labels(labels, [images], "ham10000")
+    assert summary(found) == [
+        ("ISIC_1", "mel", "HAM_1"),
+        ("ISIC_2", "mel", "HAM_1"),
+        ("ISIC_3", "nv", "HAM_2"),
+    ]
+    assert [picture.path.name for picture in found] == ["ISIC_1.jpg", "ISIC_2.JPG", "ISIC_3.png"]
+    assert {picture.source for picture in found} == {"ham10000"}
+
+
+def test_a_repository_may_have_made_the_metadata_tab_separated_and_quoted(tmp_path: Path) -> None:
+    images = pictures(tmp_path / "images", "ISIC_1.jpg")
+    labels = table(
+        tmp_path, '"lesion_id"\t"image_id"\t"dx"\n"HAM_1"\t"ISIC_1"\t"bkl"\n', "metadata.tab"
+    )
+    assert summary(read_labels(labels, [images], "set")) == [("ISIC_1", "bkl", "HAM_1")]
+
+
+def test_pictures_may_lie_in_several_folders(tmp_path: Path) -> None:
+    one = pictures(tmp_path / "part_1", "a.jpg")
+    two = pictures(tmp_path / "part_2", "b.jpg")
+    labels = table(tmp_path, "image,label\na,x\nb,y\n")
+    assert [p.path for p in read_labels(labels, [one, two, one], "set")] == [
+        one / "a.jpg",
+        two / "b.jpg",
+    ]
+
+
+def test_isic_ground_truth_is_one_hot_in_any_case(tmp_path: Path) -> None:
+    images = pictures(tmp_path, "ISIC_1.jpg", "ISIC_2.jpg")
+    labels = table(
+        tmp_path,
+        "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\n"
+        "ISIC_1,0.0,0.0,0.0,1.0,0.0,0.0,0.0\nISIC_2,1,0,0,0,0,0,0\n",
+    )
+    found = read_labels(labels, [images], "isic2018")
+    assert summary(found) == [("ISIC_1", "akiec", "ISIC_1"), ("ISIC_2", "mel", "ISIC_2")]
+
+
+def test_isic_2019s_own_columns_map_to_the_seven_or_are_named(tmp_path: Path) -> None:
+    images = pictures(tmp_path, "a.jpg", "b.jpg")
+    labels = table(
+        tmp_path,
+        "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK\na,0,0,0,1,0,0,0,0,0\nb,0,0,0,0,0,0,0,1,0\n",
+    )
+    assert "1 with an unknown label: b (scc)" in error(labels, images)
+    assert summary(read_labels(labels, [images], "set", partial=True)) == [("a", "akiec", "a")]
+
+
+@pytest.mark.parametrize("header", ["image,label,group", "file,label,group", "file;label;group"])
+def test_a_plain_table_takes_ids_or_file_names_and_groups(tmp_path: Path, header: str) -> None:
+    images = pictures(tmp_path / "images", "a.jpg", "b.png", "deep/c.jpg")
+    mark = ";" if ";" in header else ","
+    rows = [header, "a,Red,1", "b.png,Blue,", "deep/c.jpg,Red,1"]
+    labels = table(tmp_path, "\ufeff" + "\r\n".join(row.replace(",", mark) for row in rows))
+    found = read_labels(labels, [images], "set")
+    assert summary(found) == [("a", "Red", "1"), ("b", "Blue", "b"), ("deep/c", "Red", "1")]
+
+
+def test_labels_match_the_models_classes_whatever_their_case(tmp_path: Path) -> None:
+    images = pictures(tmp_path, "a.jpg")
+    labels = table(tmp_path, "image,label\na,MEL\n")
+    assert read_labels(labels, [images], "set", classes=["mel", "nv"])[0].label == "mel"
+
+
+def test_diagnoses_are_read_as_benign_or_malignant_for_a_model_of_these_two(tmp_path: Path) -> None:
+    ids = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
+    images = pictures(tmp_path, *(f"{id}.jpg" for id in ids))
+    labels = table(tmp_path, "image,label\n" + "".join(f"{id},{id}\n" for id in ids))
+    found = read_labels(labels, [images], "set", classes=["benign", "malignant"])
+    assert [p.image_id for p in found if p.label == "malignant"] == ["akiec", "bcc", "mel"]
+    assert [p.image_id for p in found if p.label == "benign"] == ["bkl", "df", "nv", "vasc"]
+
+
+def test_everything_wrong_is_named_in_one_error(tmp_path: Path) -> None:
+    images = pictures(tmp_path / "images", "ok.jpg", "odd.jpg", "none.jpg", "more.jpg")
+    pictures(tmp_path / "images", "two.jpg", "two.png")
+    labels = table(
+        tmp_path,
+        "image,label\nok,mel\nok,nv\nodd,wart\nnone,\ngone,mel\ntwo,nv\n",
+    )
+    message = error(labels, images, classes=["mel", "nv"])
+    assert "1 twice in the table: ok" in message
+    assert "1 with an unknown label: odd (wart)" in message
+    assert "1 without exactly one label: none" in message
+    assert "1 without a picture: gone" in message
+    assert "1 with several pictures: two (" in message
+    assert "1 not in the table: more.jpg" in message
+    assert str(images) in message
+    assert "mel, nv" in message
+
+
+def test_of_many_wrong_pictures_ten_are_named_and_the_rest_counted(tmp_path: Path) -> None:
+    labels = table(tmp_path, "image,label\n" + "".join(f"p{i:02},x\n" for i in range(25)))
+    message = error(labels, pictures(tmp_path, "unrelated.txt"))
+    assert "25 without a picture: p00, p01" in message
+    assert "p09 and 15 more" in message
+    assert "p10" not in message
+
+
+def test_one_hot_rows_need_exactly_one_class(tmp_path: Path) -> None:
+    images = pictures(tmp_path, "a.jpg", "b.jpg")
+    labels = table(tmp_path, "image,MEL,NV\na,0,0\nb,1,1\n")
+    assert "2 without exactly one label: a, b" in error(labels, images)
+
+
+def test_a_wrong_diagnosis_in_the_metadata_is_unknown(tmp_path: Path) -> None:
+    images = pictures(tmp_path, "a.jpg")
+    labels = table(tmp_path, "lesion_id,image_id,dx\nl,a,melanom\n")
+    assert "a (melanom)" in error(labels, images)
+
+
+def test_pictures_outside_the_table_can_be_passed_over(tmp_path: Path) -> None:
+    images = pictures(tmp_path, "a.jpg", "b.jpg")
+    labels = table(tmp_path, "image,label\na,x\n")
+    assert len(read_labels(labels, [images], "set", every_picture=False)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "(none)"),
+        ("name,class\na,b\n", "name, class"),
+        ("image,label\n", "no row"),
+        ("image,label\ngone,x\n", "no labelled picture is left"),
+    ],
+)
+def test_a_table_that_holds_no_labels_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    assert said in error(table(tmp_path, text), tmp_path, partial=True)
+
+
+def test_missing_tables_and_folders_are_named(tmp_path: Path) -> None:
+    assert "absent.csv" in error(tmp_path / "absent.csv", tmp_path)
+    labels = table(tmp_path, "image,label\na,x\n")
+    assert "absent" in error(labels, tmp_path / "absent")
+
+
+def test_folders_are_classes(tmp_path: Path) -> None:
+    pictures(tmp_path, "mole/1.jpg", "mole/deep/2.jpg", "wart/1.jpg", "wart/notes.txt", ".x/3.jpg")
+    assert summary(read_folders(tmp_path, "own")) == [
+        ("mole/1", "mole", "mole/1"),
+        ("mole/deep/2", "mole", "mole/deep/2"),
+        ("wart/1", "wart", "wart/1"),
+    ]
+
+
+def test_folders_that_are_not_classes_are_named_in_one_error(tmp_path: Path) -> None:
+    pictures(tmp_path, "stray.jpg", "mole/1.jpg", "mole/1.png", "wart/notes.txt")
+    with pytest.raises(DataError) as caught:
+        read_folders(tmp_path, "own")
+    message = str(caught.value)
+    assert "in no class's folder: stray.jpg" in message
+    assert "several pictures of one name: mole/1" in message
+    assert "a folder without a picture: wart" in message
+
+
+@pytest.mark.parametrize("names", [(), ("mole/1.jpg",)])
+def test_one_class_is_too_few(tmp_path: Path, names: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match="at least two"):
+        read_folders(pictures(tmp_path, *names), "own")

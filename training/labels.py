@@ -1,0 +1,309 @@
+"""Labelled pictures from files: HAM10000's metadata, ISIC's ground truth, a plain CSV, folders."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"})
+"""What a picture's file is called; whether it is one is told when it is decoded."""
+
+DIAGNOSES = {
+    "akiec": True,
+    "bcc": True,
+    "bkl": False,
+    "df": False,
+    "mel": True,
+    "nv": False,
+    "vasc": False,
+}
+"""HAM10000's diagnoses, and whether each counts as malignant (akiec: pre-malignant, counted so)."""
+
+BINARY = ("benign", "malignant")
+"""The classes of a model that answers no more than this; diagnoses are read as one of the two."""
+
+# ISIC 2019 gives actinic keratosis, which HAM10000 has together with Bowen's disease, its own name.
+_ISIC_NAMES = {"ak": "akiec"}
+_ISIC_COLUMNS = frozenset({*DIAGNOSES, *_ISIC_NAMES, "scc", "unk"})
+_NAMED_AT_MOST = 10
+
+
+class DataError(Exception):
+    """Labels and pictures that do not fit together; the message names them and what to do."""
+
+
+class LabelledPicture(msgspec.Struct, frozen=True):
+    """A picture's file and what it shows.
+
+    `label` is a class id; `group` the lesion's id (the picture's own where that is unknown), so
+    that pictures of one lesion stay together; `source` the name of the data set.
+    """
+
+    path: Path
+    image_id: str
+    label: str
+    group: str
+    source: str
+
+
+def read_labels(
+    labels: Path,
+    images: Sequence[Path],
+    source: str,
+    *,
+    classes: Sequence[str] | None = None,
+    every_picture: bool = True,
+    partial: bool = False,
+) -> list[LabelledPicture]:
+    """Reads the table `labels`, and finds its pictures in the folders `images`, in its order.
+
+    The header tells the format: HAM10000's metadata (`lesion_id,image_id,dx`), the ISIC challenge's
+    one-hot ground truth (`image,MEL,NV,...`), or a plain `image,label` or `file,label`, either with
+    `group` where lesions are known. Other columns are passed over. A picture is found by its id and
+    any of `SUFFIXES`, or by its file name.
+
+    Args:
+        labels: The table, separated by commas, semicolons or tabs.
+        images: Folders that hold the pictures.
+        source: The data set's name.
+        classes: The class ids that labels must be among, whatever their case. Where they are
+            `benign` and `malignant`, diagnoses are read as the one that they count as. None takes
+            a plain table's labels as they are, and of the other formats the seven `DIAGNOSES`.
+        every_picture: Whether a picture in `images` that has no row is an error.
+        partial: Leaves out rows whose picture is missing or whose label is not among `classes`,
+            where they are otherwise errors.
+
+    Raises:
+        DataError: naming everything that is wrong with table and pictures at once.
+    """
+    table = _read_table(labels)
+    classes = table.vocabulary if classes is None else classes
+    found = _Folders(images)
+    as_class = _class_reader(classes)
+    problems = _Problems()
+    pictures: dict[str, LabelledPicture] = {}
+    seen: set[str] = set()
+    labelled: set[Path] = set()
+    for row in table.rows:
+        paths = found.of(row.name)
+        image_id = _id_of(row.name)
+        labelled.update(paths)
+        if image_id in seen:
+            problems.add("twice in the table", image_id)
+            continue
+        seen.add(image_id)
+        if row.label is None:
+            problems.add("without exactly one label", image_id)
+            continue
+        label = as_class(row.label)
+        if label is None:
+            if not partial:
+                problems.add("with an unknown label", f"{image_id} ({row.label})")
+            continue
+        if not paths:
+            if not partial:
+                problems.add("without a picture", image_id)
+            continue
+        if len(paths) > 1:
+            problems.add("with several pictures", f"{image_id} ({', '.join(map(str, paths))})")
+            continue
+        pictures[image_id] = LabelledPicture(
+            paths[0], image_id, label, row.group or image_id, source
+        )
+    if every_picture:
+        for path in found.all():
+            if path not in labelled:
+                problems.add("not in the table", path.name)
+    folders = ", ".join(str(folder) for folder in images)
+    advice = [f"Pictures were looked for in {folders}."]
+    if classes is not None:
+        advice.append(f"Labels must be among {', '.join(classes)}.")
+    advice.append("Correct the table or the folders.")
+    problems.raise_if_any(f"{labels}: table and pictures do not fit.", " ".join(advice))
+    if not pictures:
+        raise DataError(f"{labels}: no labelled picture is left. {' '.join(advice)}")
+    return list(pictures.values())
+
+
+def read_folders(root: Path, source: str) -> list[LabelledPicture]:
+    """Reads pictures from `root`, which has a sub-folder for each class, named for it.
+
+    Sub-folders of a class's folder belong to it. Lesions are unknown: each picture is its own.
+
+    Raises:
+        DataError: naming everything that is wrong at once.
+    """
+    try:
+        entries = sorted(p for p in root.iterdir() if not p.name.startswith("."))
+    except OSError as error:
+        raise DataError(
+            f"{root}: cannot be read ({error.strerror}). Name a folder with one sub-folder a class."
+        ) from error
+    problems = _Problems()
+    pictures: dict[str, LabelledPicture] = {}
+    for entry in entries:
+        if not entry.is_dir():
+            if _is_picture(entry):
+                problems.add("in no class's folder", entry.name)
+            continue
+        paths = sorted(p for p in entry.rglob("*") if _is_picture(p))
+        if not paths:
+            problems.add("a folder without a picture", entry.name)
+        for path in paths:
+            image_id = path.relative_to(root).with_suffix("").as_posix()
+            if image_id in pictures:
+                problems.add("several pictures of one name", image_id)
+            pictures[image_id] = LabelledPicture(path, image_id, entry.name, image_id, source)
+    advice = "Each class needs its own sub-folder with its pictures; move or rename these."
+    problems.raise_if_any(f"{root}: not one folder of pictures a class.", advice)
+    classes = {picture.label for picture in pictures.values()}
+    if len(classes) < 2:
+        raise DataError(f"{root}: holds {len(classes)} classes, at least two are needed. {advice}")
+    return list(pictures.values())
+
+
+class _Row(NamedTuple):
+    """A row as every format reads: `label` is None where there is none or more than one."""
+
+    name: str
+    label: str | None
+    group: str
+
+
+class _Table(NamedTuple):
+    """A table's rows, and the labels that its format knows (None: any)."""
+
+    rows: list[_Row]
+    vocabulary: Sequence[str] | None
+
+
+class _Problems:
+    """Everything that is wrong, by kind, so that one run shows all of it."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, list[str]] = {}
+
+    def add(self, kind: str, name: str) -> None:
+        self._named.setdefault(kind, []).append(name)
+
+    def raise_if_any(self, title: str, advice: str) -> None:
+        if not self._named:
+            return
+        lines = [title]
+        for kind, names in self._named.items():
+            rest = len(names) - _NAMED_AT_MOST
+            listed = ", ".join(names[:_NAMED_AT_MOST]) + (f" and {rest} more" if rest > 0 else "")
+            lines.append(f"  {len(names)} {kind}: {listed}")
+        raise DataError("\n".join([*lines, advice]))
+
+
+class _Folders:
+    """The pictures in some folders, by file name and by name without its suffix."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = list(dict.fromkeys(folder.resolve() for folder in folders))
+        self._by_name: dict[str, list[Path]] = {}
+        self._by_stem: dict[str, list[Path]] = {}
+        for folder in self._folders:
+            try:
+                paths = sorted(p for p in folder.iterdir() if _is_picture(p))
+            except OSError as error:
+                raise DataError(
+                    f"{folder}: cannot be read ({error.strerror}). Name the folder that holds the "
+                    "pictures."
+                ) from error
+            for path in paths:
+                self._by_name.setdefault(path.name, []).append(path)
+                self._by_stem.setdefault(path.stem, []).append(path)
+
+    def all(self) -> Iterable[Path]:
+        return (path for paths in self._by_name.values() for path in paths)
+
+    def of(self, name: str) -> list[Path]:
+        """The pictures that `name` (an id, a file name, a path below a folder) may mean."""
+        by_either = self._by_name.get(name) or self._by_stem.get(name)
+        if by_either or "/" not in name:
+            return by_either or []
+        return [folder / name for folder in self._folders if _is_picture(folder / name)]
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _id_of(name: str) -> str:
+    """The picture's id: its name as the table has it, without a picture's suffix."""
+    path = Path(name)
+    return path.with_suffix("").as_posix() if path.suffix.lower() in SUFFIXES else name
+
+
+def _class_reader(classes: Sequence[str] | None) -> Callable[[str], str | None]:
+    """From a label as written to a class id, None where it is none of `classes`."""
+    if classes is None:
+        return lambda label: label
+    known = {id.lower(): id for id in classes}
+    if set(known) == set(BINARY):
+        for diagnosis, malignant in DIAGNOSES.items():
+            known[diagnosis] = known["malignant" if malignant else "benign"]
+    return lambda label: known.get(label.lower())
+
+
+def _read_table(labels: Path) -> _Table:
+    try:
+        text = labels.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(
+            f"{labels}: cannot be read ({error.strerror}). Name the table of labels."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{labels}: not a text file in UTF-8 ({error}). Save it as CSV.") from error
+    header, _, _ = text.partition("\n")
+    delimiter = next((mark for mark in "\t;" if mark in header and "," not in header), ",")
+    try:
+        first, *rest = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)) or [[]]
+    except csv.Error as error:
+        raise DataError(f"{labels}: not a table ({error}). Save it as CSV.") from error
+    columns = [column.strip().lower() for column in first]
+    read_row, vocabulary = _format(labels, columns)
+    # A row may be short where its last cells are empty.
+    padded = ([*cells, *[""] * (len(columns) - len(cells))] for cells in rest if any(cells))
+    rows = [read_row([cell.strip() for cell in cells]) for cells in padded]
+    if not rows:
+        raise DataError(f"{labels}: has a header and no row. Give each picture a row.")
+    return _Table(rows, vocabulary)
+
+
+def _format(
+    labels: Path, columns: list[str]
+) -> tuple[Callable[[list[str]], _Row], Sequence[str] | None]:
+    """How to read a row and which labels it may have, told by the header's `columns`."""
+    at = {column: index for index, column in enumerate(columns)}
+    if {"lesion_id", "image_id", "dx"} <= set(columns):
+        id, dx, lesion = at["image_id"], at["dx"], at["lesion_id"]
+        return lambda cells: _Row(cells[id], cells[dx] or None, cells[lesion]), list(DIAGNOSES)
+    name = at.get("image", at.get("file", -1))
+    if name >= 0 and "label" in at:
+        label, group = at["label"], at.get("group", at.get("lesion_id"))
+        return lambda cells: _Row(
+            cells[name], cells[label] or None, "" if group is None else cells[group]
+        ), None
+    one_hot = {_ISIC_NAMES.get(c, c): i for c, i in at.items() if c in _ISIC_COLUMNS}
+    if name >= 0 and len(one_hot) >= 2:
+        return lambda cells: _Row(cells[name], _hot(one_hot, cells), ""), list(DIAGNOSES)
+    raise DataError(
+        f"{labels}: its first line has the columns {', '.join(columns) or '(none)'}. Expected are "
+        "HAM10000's metadata (lesion_id,image_id,dx), the ISIC challenge's ground truth "
+        "(image,MEL,NV,BCC,AKIEC,BKL,DF,VASC), or image,label or file,label, with group where "
+        "lesions are known."
+    )
+
+
+def _hot(columns: dict[str, int], cells: list[str]) -> str | None:
+    """The one column that is 1, None where that is not exactly one."""
+    hot = [label for label, index in columns.items() if cells[index] in {"1", "1.0"}]
+    return hot[0] if len(hot) == 1 else None
