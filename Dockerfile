@@ -5,6 +5,7 @@ COPY serving/web/package.json serving/web/package-lock.json serving/web/.npmrc .
 RUN npm ci --no-audit --no-fund
 COPY serving/web ./
 COPY serving/templates ../templates
+COPY serving/words ../words
 RUN npm run build
 
 # Python packages: only what serving needs.
