@@ -1,0 +1,241 @@
+import type { Manifest, Prediction } from "./api";
+import type { Row } from "./chart";
+import { classOf, ranked, read, type Reading } from "./reading";
+import { exactPercent, fill, percent, phrase, words } from "./words";
+
+/** An answer that stands on the page. */
+export interface Answer {
+  element: HTMLElement;
+  reading: Reading;
+  /** Takes it off the page. */
+  remove: () => void;
+}
+
+/** Fills a copy of the page's answer template with `prediction`. */
+export function makeAnswer(prediction: Prediction, manifest: Manifest): Answer {
+  const template = document.querySelector<HTMLTemplateElement>("#answer-template");
+  const element = template?.content.firstElementChild?.cloneNode(true);
+  if (!(element instanceof HTMLElement)) throw new Error("The page has no answer template");
+  const reading = read(prediction, manifest);
+  element.dataset["tone"] = reading.tone;
+  element.toggleAttribute("data-unsorted", !isSorted(manifest));
+  put(element, "headline", reading.headline);
+  put(element, "text", reading.text);
+  put(element, "tone", words.verdict[reading.tone]);
+  put(element, "model", fill(words.verdict.model, { model: manifest.title }));
+  fillWarnings(element, prediction);
+  fillDetails(element, prediction, manifest);
+  let stopChart = (): void => {};
+  if (prediction.refused) {
+    for (const part of ["confidence", "set", "chart", "about"])
+      find(element, part, "part").remove();
+  } else {
+    find(element, "refusal", "part").remove();
+    fillConfidence(element, prediction, manifest);
+    fillSet(element, prediction, manifest);
+    fillAbout(element, prediction, manifest);
+    stopChart = fillChart(element, prediction, manifest);
+  }
+  return {
+    element,
+    reading,
+    remove: () => {
+      stopChart();
+      element.remove();
+    },
+  };
+}
+
+function fillWarnings(element: HTMLElement, prediction: Prediction): void {
+  const part = find(element, "warnings", "part");
+  part.hidden = prediction.warnings.length === 0;
+  const list = find(part, "warning-list");
+  for (const warning of prediction.warnings) {
+    const item = document.createElement("li");
+    item.textContent = words.warnings[warning] ?? warning;
+    list.append(item);
+  }
+}
+
+function fillConfidence(element: HTMLElement, prediction: Prediction, manifest: Manifest): void {
+  const predicted = classOf(manifest, prediction.prediction);
+  const confidence = prediction.probabilities[predicted.id] ?? 0;
+  const name = phrase(predicted.name);
+  const title = fill(words.confidence.predicted, { name });
+  put(element, "confidence-name", title);
+  put(element, "confidence", percent(confidence));
+  fillMeter(find(element, "confidence-meter"), title, confidence, predicted.malignant);
+
+  const [likeliest] = ranked(prediction, manifest)[0] ?? [predicted];
+  const note = find(element, "offset");
+  note.hidden = likeliest.id === predicted.id;
+  note.textContent = fill(words.confidence.offset, { name, likeliest: phrase(likeliest.name) });
+
+  const point = manifest.operating_points[0];
+  const malignant = prediction.malignant_probability;
+  if (malignant === null || !point) {
+    find(element, "malignant", "part").remove();
+    return;
+  }
+  put(element, "malignant", percent(malignant));
+  put(element, "line", fill(words.confidence.line, { line: exactPercent(point.threshold) }));
+  const meter = find(element, "malignant-meter");
+  fillMeter(meter, words.confidence.malignant, malignant, true);
+  for (const mark of meter.querySelectorAll("line")) {
+    mark.setAttribute("x1", asPercentage(point.threshold));
+    mark.setAttribute("x2", asPercentage(point.threshold));
+  }
+}
+
+function fillMeter(meter: HTMLElement, label: string, value: number, malignant: boolean): void {
+  meter.setAttribute("aria-label", label);
+  meter.setAttribute("aria-valuenow", String(Math.round(value * 100)));
+  meter.setAttribute("aria-valuetext", percent(value));
+  meter.toggleAttribute("data-malignant", malignant);
+  meter.querySelector("[data-bar]")?.setAttribute("width", asPercentage(value));
+}
+
+function fillSet(element: HTMLElement, prediction: Prediction, manifest: Manifest): void {
+  const predicted = classOf(manifest, prediction.prediction);
+  const others = prediction.prediction_set.filter((id) => id !== predicted.id);
+  const list = find(element, "set-list");
+  for (const id of others) {
+    const { name, malignant } = classOf(manifest, id);
+    const item = cloneRow(element, "set-row");
+    item.toggleAttribute("data-malignant", malignant);
+    put(item, "name", name);
+    put(item, "kind", kind(malignant));
+    list.append(item);
+  }
+  list.hidden = others.length === 0;
+  find(element, "set-alone").hidden = others.length > 0;
+  const why = prediction.prediction_set.includes(predicted.id)
+    ? words.set.why
+    : words.set.why_without;
+  const coverage = percent(1 - manifest.conformal.alpha);
+  put(element, "set-why", fill(why, { name: phrase(predicted.name), coverage }));
+}
+
+function fillAbout(element: HTMLElement, prediction: Prediction, manifest: Manifest): void {
+  const predicted = classOf(manifest, prediction.prediction);
+  put(element, "about-name", predicted.name);
+  put(element, "about-kind", kind(predicted.malignant));
+  find(element, "about-kind").toggleAttribute("data-malignant", predicted.malignant);
+  put(element, "about-text", predicted.description);
+  put(element, "about-source", fill(words.about.source, { source: predicted.source }));
+  const list = find(element, "others");
+  for (const other of manifest.classes.filter((c) => c.id !== predicted.id)) {
+    const item = cloneRow(element, "other-row");
+    put(item, "name", other.name);
+    put(item, "kind", kind(other.malignant));
+    find(item, "kind").toggleAttribute("data-malignant", other.malignant);
+    put(item, "text", other.description);
+    list.append(item);
+  }
+}
+
+/** Draws the chart as soon as its code has come; returns what ends it. */
+function fillChart(element: HTMLElement, prediction: Prediction, manifest: Manifest): () => void {
+  const rows = ranked(prediction, manifest).map(([c, probability]): Row => ({
+    name: c.name,
+    note: kind(c.malignant),
+    value: percent(probability),
+    probability,
+    malignant: c.malignant,
+  }));
+  const list = find(element, "rows");
+  for (const row of rows) {
+    const item = cloneRow(element, "row");
+    put(item, "name", row.name);
+    put(item, "kind", row.note);
+    put(item, "value", row.value);
+    fillMeter(find(item, "meter"), row.name, row.probability, row.malignant);
+    list.append(item);
+  }
+
+  const box = find(element, "chart");
+  const canvas = box.querySelector("canvas");
+  if (!canvas) return () => {};
+  box.hidden = false;
+  list.hidden = true;
+  box.style.height = `${rows.length * 48 + 8}px`;
+  const spoken = rows.map((row) =>
+    fill(words.chart.item, { name: row.name, kind: row.note, percent: row.value }),
+  );
+  canvas.setAttribute("aria-label", fill(words.chart.label, { list: spoken.join(", ") }));
+
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  let end = (): void => {};
+  let ended = false;
+  import("./chart").then(
+    ({ drawChart }) => {
+      if (ended) return;
+      let chart = drawChart(canvas, rows, !still);
+      const redraw = (): void => {
+        chart.destroy();
+        chart = drawChart(canvas, rows, false);
+      };
+      dark.addEventListener("change", redraw);
+      end = () => {
+        dark.removeEventListener("change", redraw);
+        chart.destroy();
+      };
+    },
+    () => {
+      box.hidden = true;
+      list.hidden = false;
+      find(element, "chart-failed").hidden = false;
+    },
+  );
+  return () => {
+    ended = true;
+    end();
+  };
+}
+
+function fillDetails(element: HTMLElement, prediction: Prediction, manifest: Manifest): void {
+  const { width, height } = prediction;
+  put(element, "detail-model", manifest.title);
+  put(element, "detail-network", manifest.architecture);
+  put(element, "detail-digest", manifest.files["model.onnx"] ?? "–");
+  put(element, "detail-pixels", fill(words.details.pixels, { width, height }));
+  put(
+    element,
+    "detail-novelty",
+    fill(words.details.novelty_of, {
+      value: prediction.novelty.toPrecision(3),
+      threshold: manifest.novelty_threshold.toPrecision(3),
+    }),
+  );
+}
+
+/** Whether the model tells malignant from benign at all. */
+function isSorted(manifest: Manifest): boolean {
+  return manifest.classes.some((c) => c.malignant);
+}
+
+function kind(malignant: boolean): string {
+  return malignant ? words.chart.malignant : words.chart.benign;
+}
+
+function asPercentage(share: number): string {
+  return `${(Math.min(Math.max(share, 0), 1) * 100).toFixed(2)}%`;
+}
+
+function cloneRow(element: HTMLElement, name: string): HTMLElement {
+  const template = element.querySelector<HTMLTemplateElement>(`template[data-row="${name}"]`);
+  const row = template?.content.firstElementChild?.cloneNode(true);
+  if (!(row instanceof HTMLElement)) throw new Error(`The answer has no row ${name}`);
+  return row;
+}
+
+function put(within: HTMLElement, slot: string, text: string): void {
+  find(within, slot).textContent = text;
+}
+
+function find(within: HTMLElement, name: string, kind: "slot" | "part" = "slot"): HTMLElement {
+  const found = within.querySelector<HTMLElement>(`[data-${kind}="${name}"]`);
+  if (!found) throw new Error(`The answer has no ${kind} ${name}`);
+  return found;
+}

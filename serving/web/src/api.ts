@@ -1,0 +1,121 @@
+import { fill, words } from "./words";
+
+export type Verdict = "suspicious" | "not_suspicious";
+export type Warning = keyof Omit<typeof words.warnings, "title">;
+
+/** The server's answer to one picture, as `POST /api/v1/predictions` gives it. */
+export interface Prediction {
+  image: string;
+  model: string;
+  width: number;
+  height: number;
+  prediction: string;
+  probabilities: Record<string, number>;
+  malignant_probability: number | null;
+  verdict: Verdict | null;
+  prediction_set: string[];
+  novelty: number;
+  refused: boolean;
+  warnings: Warning[];
+  /** Left, top, right, bottom of what the model saw, as fractions of the upright picture. */
+  view: [number, number, number, number];
+  heatmaps?: Record<string, string>;
+}
+
+export interface ClassInfo {
+  id: string;
+  name: string;
+  description: string;
+  source: string;
+  malignant: boolean;
+}
+
+/** What the page needs of a model's manifest, as `GET /api/v1/models/{name}` gives it. */
+export interface Manifest {
+  name: string;
+  architecture: string;
+  title: string;
+  classes: ClassInfo[];
+  operating_points: { threshold: number; sensitivity: number; specificity: number }[];
+  conformal: { alpha: number };
+  novelty_threshold: number;
+  files: Record<string, string>;
+}
+
+/** A failure in words that the person who uploads can act on. */
+export class Problem extends Error {}
+
+const manifests = new Map<string, Promise<Manifest>>();
+
+/** The manifest of `model`, asked for once. */
+export function fetchManifest(model: string): Promise<Manifest> {
+  const known = manifests.get(model);
+  if (known) return known;
+  const asked = requestManifest(model);
+  manifests.set(model, asked);
+  asked.catch(() => manifests.delete(model));
+  return asked;
+}
+
+/**
+ * Sends `picture` and resolves to its prediction, heatmaps included.
+ * `onSent` is told the share of the picture that has been sent, from 0 to 1.
+ */
+export function predict(
+  picture: File,
+  model: string,
+  onSent: (share: number) => void,
+  signal: AbortSignal,
+): Promise<Prediction> {
+  const body = new FormData();
+  body.append("images", picture, picture.name);
+  const query = new URLSearchParams({ model, heatmaps: "true" });
+  // fetch cannot tell how much of a body has been sent.
+  const request = new XMLHttpRequest();
+  request.open("POST", `/api/v1/predictions?${query}`);
+  request.setRequestHeader("Accept", "application/json, application/problem+json");
+  request.upload.addEventListener("progress", (event) => {
+    if (event.lengthComputable) onSent(event.loaded / event.total);
+  });
+  signal.addEventListener("abort", () => request.abort());
+  return new Promise((resolve, reject) => {
+    request.addEventListener("load", () => {
+      const answer = parse(request.responseText);
+      if (request.status < 300 && Array.isArray(answer) && answer.length === 1) {
+        resolve(answer[0] as Prediction);
+      } else {
+        reject(problemFrom(answer, request.status));
+      }
+    });
+    request.addEventListener("error", () => reject(new Problem(words.problem.network)));
+    request.addEventListener("abort", () => reject(new DOMException("Aborted", "AbortError")));
+    request.send(body);
+  });
+}
+
+async function requestManifest(model: string): Promise<Manifest> {
+  let response: Response;
+  try {
+    response = await fetch(`/api/v1/models/${encodeURIComponent(model)}`);
+  } catch {
+    throw new Problem(words.problem.network);
+  }
+  const answer = parse(await response.text());
+  if (!response.ok || answer === null) throw problemFrom(answer, response.status);
+  return answer as Manifest;
+}
+
+function problemFrom(answer: unknown, status: number): Problem {
+  if (typeof answer === "object" && answer !== null && "detail" in answer && answer.detail) {
+    return new Problem(String(answer.detail));
+  }
+  return new Problem(fill(words.problem.unexpected, { status }));
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,66 @@
+/** A picture as the page holds it: the file that is sent, and what is shown of it. */
+export interface Picture {
+  file: File;
+  /** An object URL. Whoever drops the picture revokes it. */
+  url: string;
+  /** Pixels of the upright picture; null where this browser cannot decode it. */
+  size: { width: number; height: number } | null;
+}
+
+/** Where pictures come in from. */
+export interface Entrances {
+  inputs: HTMLInputElement[];
+  /** Marked with `data-over` while files are held over the page. */
+  dropzones: HTMLElement[];
+}
+
+/** Calls `take` with the files that are chosen, photographed, dropped anywhere or pasted. */
+export function listen({ inputs, dropzones }: Entrances, take: (files: File[]) => void): void {
+  for (const input of inputs) {
+    input.addEventListener("change", () => {
+      const files = [...(input.files ?? [])];
+      if (files.length > 0) take(files);
+    });
+  }
+
+  const mark = (over: boolean): void => {
+    for (const zone of dropzones) zone.toggleAttribute("data-over", over);
+  };
+  // The whole page takes drops: a picture let go beside the box would otherwise replace the page.
+  document.addEventListener("dragover", (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+    mark(true);
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (event.relatedTarget === null) mark(false);
+  });
+  document.addEventListener("drop", (event) => {
+    const files = [...(event.dataTransfer?.files ?? [])];
+    mark(false);
+    if (files.length === 0) return;
+    event.preventDefault();
+    take(files);
+  });
+
+  document.addEventListener("paste", (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (files.length === 0) return;
+    event.preventDefault();
+    take(files);
+  });
+}
+
+/** Decodes `file` for the preview; the browser turns it upright by its EXIF orientation. */
+export async function open(file: File): Promise<Picture> {
+  const url = URL.createObjectURL(file);
+  const image = new Image();
+  image.src = url;
+  try {
+    await image.decode();
+    return { file, url, size: { width: image.naturalWidth, height: image.naturalHeight } };
+  } catch {
+    return { file, url, size: null };
+  }
+}

@@ -1,0 +1,76 @@
+import type { ClassInfo, Manifest, Prediction } from "./api";
+import { exactPercent, fill, percent, phrase, words } from "./words";
+
+export type Tone = "suspicious" | "uncertain" | "not_suspicious" | "plain" | "refused";
+
+/** What a prediction says, in words: the first thing that a person reads. */
+export interface Reading {
+  tone: Tone;
+  headline: string;
+  text: string;
+}
+
+/**
+ * Puts a prediction into words. `templates/answer.html.jinja` makes the same choices for a browser
+ * without scripts.
+ */
+export function read(prediction: Prediction, manifest: Manifest): Reading {
+  if (prediction.refused) return { tone: "refused", ...words.verdict.refusal };
+  const predicted = classOf(manifest, prediction.prediction);
+  const name = phrase(predicted.name);
+  const point = manifest.operating_points[0];
+  if (prediction.verdict === null || prediction.malignant_probability === null || !point) {
+    const { headline, text } = words.verdict.none;
+    return { tone: "plain", headline: fill(headline, { name }), text };
+  }
+  const kind = predicted.malignant
+    ? (`${prediction.verdict}_malignant` as const)
+    : (`${prediction.verdict}_benign` as const);
+  const values = {
+    name,
+    malignant: phrase(likeliestMalignant(prediction, manifest)?.name ?? ""),
+    chance: percent(prediction.malignant_probability),
+    line: exactPercent(point.threshold),
+    missed: Math.round((1 - point.sensitivity) * 100),
+  };
+  const { headline, text } = words.verdict[kind];
+  return {
+    tone: kind === "not_suspicious_malignant" ? "uncertain" : prediction.verdict,
+    headline: isBinary(manifest) ? words.verdict[`${kind}_binary`] : fill(headline, values),
+    text: fill(text, values),
+  };
+}
+
+/** The class of `manifest` with this id. */
+export function classOf(manifest: Manifest, id: string): ClassInfo {
+  const found = manifest.classes.find((c) => c.id === id);
+  if (!found) throw new Error(`${manifest.name} has no class ${id}`);
+  return found;
+}
+
+/** The classes by falling probability. */
+export function ranked(prediction: Prediction, manifest: Manifest): [ClassInfo, number][] {
+  return manifest.classes
+    .map((c): [ClassInfo, number] => [c, prediction.probabilities[c.id] ?? 0])
+    .sort((a, b) => b[1] - a[1]);
+}
+
+/** The words of "How to read the numbers", with the figures of one model. */
+export function readingNotes(manifest: Manifest): string[] {
+  const point = manifest.operating_points[0];
+  const values = {
+    sensitivity: point ? Math.round(point.sensitivity * 100) : "–",
+    alarms: point ? Math.round((1 - point.specificity) * 100) : "–",
+    coverage: percent(1 - manifest.conformal.alpha),
+  };
+  return words.reading.items.map((item) => fill(item.text, values));
+}
+
+function likeliestMalignant(prediction: Prediction, manifest: Manifest): ClassInfo | undefined {
+  return ranked(prediction, manifest).find(([c]) => c.malignant)?.[0];
+}
+
+/** Only benign against malignant: such a model has no diagnosis to name. */
+function isBinary(manifest: Manifest): boolean {
+  return manifest.classes.length === 2 && manifest.classes.filter((c) => c.malignant).length === 1;
+}
