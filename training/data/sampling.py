@@ -1,0 +1,58 @@
+"""Which pictures an epoch shows, and in what order: a function of seed and epoch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Sampler
+
+
+class PowerSampler(Sampler[int]):
+    """Draws pictures with a chance that falls with their class's size.
+
+    A class of n pictures is shown as often as n^(1 - power): 0 shows each picture once an epoch, 1
+    all classes equally often. The order depends on `seed` and epoch only, so that a run which is
+    resumed sees what the run that went through would have seen.
+    """
+
+    def __init__(self, labels: npt.NDArray[np.int64], power: float, seed: int) -> None:
+        """Takes the class of each picture, `labels` `[N] int64`."""
+        self._labels, self._power, self._seed = labels, power, seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed * 100_003 + self._epoch)
+        if self._power == 0:
+            return iter(torch.randperm(len(self), generator=generator).tolist())
+        counts = np.bincount(self._labels)
+        weights = torch.from_numpy(counts[self._labels].astype(np.float64) ** -self._power)
+        drawn = torch.multinomial(weights, len(self), replacement=True, generator=generator)
+        return iter(drawn.tolist())
+
+
+def prior_shift(labels: npt.NDArray[np.int64], power: float) -> npt.NDArray[np.float32]:
+    """What `PowerSampler` adds to a class's log-prior, `[C] float32`.
+
+    A loss that adds this to the logits leaves the logits themselves true to the classes' own
+    frequencies: Menon et al., "Long-tail learning via logit adjustment", ICLR 2021.
+    """
+    counts = np.bincount(labels).astype(np.float64)
+    own = np.log(counts / counts.sum())
+    drawn = counts ** (1 - power)
+    return (np.log(drawn / drawn.sum()) - own).astype(np.float32)
+
+
+def log_prior(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """The logarithm of each class's share, `[C] float32`."""
+    counts = np.bincount(labels).astype(np.float64)
+    return np.log(counts / counts.sum()).astype(np.float32)

@@ -1,0 +1,113 @@
+"""Data sets as the configuration names them: where they lie, what their classes are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from serving.manifest import ClassInfo
+from training.data.splits import Split, split
+from training.labels import BINARY, DataError, LabelledPicture, read_folders, read_labels
+
+
+class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One data set of `conf/data`: a table with folders of pictures, or a folder a class.
+
+    `root` is the set's folder; `labels` its table and `images` the folders that hold pictures, both
+    relative to it, and of `images` those that exist are taken. Without `labels`, each sub-folder of
+    `root` is a class.
+    """
+
+    name: str
+    root: str
+    licence: str
+    source: str
+    labels: str | None = None
+    images: list[str] = msgspec.field(default_factory=lambda: ["."])
+    classes: list[ClassInfo] | None = None
+    malignant: list[str] = []
+
+    def read(self, classes: Sequence[str] | None = None) -> list[LabelledPicture]:
+        """Reads the set's pictures; `classes` are the labels it may have (None: its own).
+
+        Raises:
+            DataError: where the folder is missing, or table and pictures do not fit.
+        """
+        root = Path(self.root).expanduser()
+        if not root.is_dir():
+            raise DataError(
+                f"{root}: no such folder for the data set {self.name}. Its place is set by "
+                f"`root` in conf/data ({self.source})."
+            )
+        if self.labels is None:
+            return read_folders(root, self.name)
+        images = [root / name for name in self.images if (root / name).is_dir()]
+        return read_labels(root / self.labels, images, self.name, classes=classes)
+
+
+class Pictures(msgspec.Struct, frozen=True):
+    """Everything to train on: the split set, what is added to its train part, the classes."""
+
+    parts: Split
+    extra: list[LabelledPicture]
+    classes: list[ClassInfo]
+    sets: list[PictureSet]
+
+
+def read_sets(data: Mapping[str, Any], seed: int) -> Pictures:
+    """Reads and splits what `conf/data` names; `extra` sets go into training only.
+
+    Raises:
+        DataError: where a set is missing or not as its description says.
+    """
+    main, extra = (
+        _as_set({k: v for k, v in data.items() if k in PictureSet.__struct_fields__}),
+        [_as_set(each) for each in (data.get("extra") or {}).values()],
+    )
+    known = [c.id for c in main.classes] if main.classes else None
+    pictures = main.read(known)
+    classes = main.classes or _classes_of(pictures, main)
+    ids = [c.id for c in classes]
+    added = [picture for each in extra for picture in each.read(ids)]
+    _refuse_repeats(pictures, added)
+    return Pictures(split(pictures, seed), added, classes, [main, *extra])
+
+
+def _as_set(description: Mapping[str, Any]) -> PictureSet:
+    try:
+        return msgspec.convert(dict(description), PictureSet)
+    except msgspec.ValidationError as error:
+        raise DataError(f"conf/data: {error}") from error
+
+
+def _classes_of(pictures: Sequence[LabelledPicture], described: PictureSet) -> list[ClassInfo]:
+    """The classes that a set without a list of them has: its labels, in alphabetical order."""
+    ids = sorted({picture.label for picture in pictures})
+    unknown = sorted(set(described.malignant) - set(ids))
+    if unknown:
+        raise DataError(f"{described.name}: malignant names {unknown}, its classes are {ids}")
+    malignant = {"malignant"} if set(ids) == set(BINARY) else set(described.malignant)
+    return [
+        ClassInfo(
+            id=id,
+            name=id.replace("_", " "),
+            description=f"Pictures labelled “{id}” in the data set {described.name}.",
+            source=described.source,
+            malignant=id in malignant,
+        )
+        for id in ids
+    ]
+
+
+def _refuse_repeats(pictures: Sequence[LabelledPicture], added: Sequence[LabelledPicture]) -> None:
+    """A picture that the split set has as well would leak its test part into training."""
+    ids = {picture.image_id for picture in pictures}
+    repeated = [picture.image_id for picture in added if picture.image_id in ids]
+    if repeated:
+        raise DataError(
+            f"{len(repeated)} pictures of the extra sets are in the main set too "
+            f"({', '.join(repeated[:10])}): they would leak into training. Take them out."
+        )

@@ -1,0 +1,83 @@
+"""The split that no lesion crosses: four parts, stratified by diagnosis, the same everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+from training.labels import DataError, LabelledPicture
+
+Part = Literal["train", "validation", "calibration", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)
+SHARES: Mapping[Part, float] = {
+    "train": 0.65,
+    "validation": 0.10,
+    "calibration": 0.10,
+    "test": 0.15,
+}
+
+Split = dict[Part, list[LabelledPicture]]
+
+
+def split(pictures: Sequence[LabelledPicture], seed: int) -> Split:
+    """Splits `pictures` by lesion into the parts of `SHARES`, each diagnosis in those shares.
+
+    A lesion's place follows from the seed and its id alone, by a hash: neither the order of the
+    table, nor the machine, nor a library's version moves it.
+
+    Raises:
+        DataError: where a class has too few lesions for one in each part.
+    """
+    lesions = _by_diagnosis(pictures)
+    few = {label: len(groups) for label, groups in lesions.items() if len(groups) < len(PARTS)}
+    if few:
+        named = ", ".join(f"{label} ({count})" for label, count in sorted(few.items()))
+        raise DataError(
+            f"Too few lesions in {named}: each class needs at least {len(PARTS)}, one for each of "
+            f"{', '.join(PARTS)}. Add pictures, or leave the class out."
+        )
+    part_of: dict[str, Part] = {}
+    for groups in lesions.values():
+        ordered = sorted(groups, key=lambda group: _rank(seed, group))
+        start = 0
+        for part, count in _counts(len(ordered)).items():
+            part_of.update(dict.fromkeys(ordered[start : start + count], part))
+            start += count
+    parts: Split = {part: [] for part in PARTS}
+    for picture in sorted(pictures, key=lambda picture: picture.image_id):
+        parts[part_of[picture.group]].append(picture)
+    return parts
+
+
+def digest(parts: Split) -> str:
+    """SHA-256 over which picture, with which label, stands in which part."""
+    lines = (
+        f"{part},{picture.image_id},{picture.group},{picture.label}\n"
+        for part in PARTS
+        for picture in parts[part]
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _by_diagnosis(pictures: Sequence[LabelledPicture]) -> dict[str, list[str]]:
+    """The lesions of each diagnosis; a lesion with several goes by its commonest."""
+    labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for picture in pictures:
+        labels[picture.group][picture.label] += 1
+    lesions: defaultdict[str, list[str]] = defaultdict(list)
+    for group, counts in labels.items():
+        lesions[min(counts, key=lambda label: (-counts[label], label))].append(group)
+    return lesions
+
+
+def _rank(seed: int, group: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{group}".encode()).digest()
+
+
+def _counts(lesions: int) -> dict[Part, int]:
+    """How many of a class's lesions go into each part: its share, but never none."""
+    counts = {part: max(1, round(share * lesions)) for part, share in SHARES.items()}
+    counts["train"] = lesions - sum(counts[part] for part in PARTS if part != "train")
+    return counts

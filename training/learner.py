@@ -1,0 +1,131 @@
+"""One training step for both networks, as a Lightning module."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
+
+from training.data.module import Batch
+
+
+class Learner(pl.LightningModule):
+    """Trains a network on pictures, and scores it on the validation split.
+
+    The logits learn the classes' own frequencies, however the pictures are sampled. Validation
+    scores the decision that balanced accuracy asks for: the class whose probability most exceeds
+    its prior.
+    """
+
+    log_prior: Tensor
+    prior_shift: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        augmentation: nn.Module,
+        optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
+        *,
+        log_prior: npt.NDArray[np.float32],
+        prior_shift: npt.NDArray[np.float32],
+        warm_up: float = 0.05,
+        label_smoothing: float = 0.0,
+        weight_decay: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        """Puts together what a run needs.
+
+        Args:
+            network: From `[N, 3, S, S] float32` in [0, 1] to logits or log-probabilities `[N, C]`.
+            augmentation: Over batches `[N, 3, S, S]`, on the device that trains.
+            optimizer: Made from parameter groups; its rate is the highest, after the warm-up.
+            log_prior: Logarithm of each class's share of the training pictures, `[C]`.
+            prior_shift: What the sampling adds to it, `[C]`.
+            warm_up: Share of all steps in which the rate rises; then it falls as a cosine.
+            label_smoothing: Share of each label that is spread over all classes.
+            weight_decay: On weights of convolutions and linear layers; not on norms and biases.
+            seed: Of the augmentation, each epoch anew, so that a resumed run repeats.
+        """
+        super().__init__()
+        self.network = network
+        self.augmentation = augmentation
+        self._optimizer = optimizer
+        self._warm_up, self._label_smoothing = warm_up, label_smoothing
+        self._weight_decay, self._seed = weight_decay, seed
+        self.register_buffer("log_prior", torch.from_numpy(log_prior))
+        self.register_buffer("prior_shift", torch.from_numpy(prior_shift))
+        classes = len(log_prior)
+        self.balanced_accuracy = MulticlassAccuracy(classes, average="macro")
+        self.accuracy = MulticlassAccuracy(classes, average="micro")
+        self.auroc = MulticlassAUROC(classes)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits or log-probabilities `[N, C]` of `pictures` `[N, S, S, 3] uint8`."""
+        scores: Tensor = self.network(as_input(pictures))
+        return scores
+
+    def on_train_epoch_start(self) -> None:
+        """Seeds what is random in an epoch (augmentation, dropout) by its number."""
+        rank = self.global_rank
+        torch.manual_seed((self._seed * 100_003 + self.current_epoch) * 1_009 + rank)
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        """The loss of one batch; cross-entropy with the sampling's shift taken out."""
+        pictures, labels = batch
+        scores = self.network(self.augmentation(as_input(pictures)))
+        loss = F.cross_entropy(
+            scores.float() + self.prior_shift, labels, label_smoothing=self._label_smoothing
+        )
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        """Scores one batch of the validation split."""
+        pictures, labels = batch
+        scores = self(pictures).float()
+        decision = scores - self.log_prior
+        self.balanced_accuracy.update(decision, labels)
+        self.accuracy.update(scores, labels)
+        self.auroc.update(scores.softmax(dim=1), labels)
+        self.log("val/loss", F.cross_entropy(scores, labels), on_epoch=True)
+        self.log("val/balanced_accuracy", self.balanced_accuracy, prog_bar=True)
+        self.log("val/accuracy", self.accuracy)
+        self.log("val/auroc", self.auroc)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimizer, with a rate that warms up and then falls as half a cosine."""
+        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        optimizer = self._optimizer(
+            [
+                {"params": decayed, "weight_decay": self._weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ]
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = LambdaLR(optimizer, lambda step: _rate(step, steps, self._warm_up))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def as_input(pictures: Tensor) -> Tensor:
+    """`[N, S, S, 3] uint8` as the network's `[N, 3, S, S] float32` in [0, 1], channels last."""
+    return pictures.permute(0, 3, 1, 2).float() / 255
+
+
+def _rate(step: int, steps: int, warm_up: float) -> float:
+    """The share of the highest rate at `step` of `steps`."""
+    rising = max(1, round(warm_up * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))

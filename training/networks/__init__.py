@@ -1,0 +1,6 @@
+"""The two networks, each in one file: logits from pictures, and the features behind them."""
+
+from training.networks.cnn import CNN
+from training.networks.mobilenet import MobileNetV2
+
+__all__ = ["CNN", "MobileNetV2"]

@@ -1,0 +1,79 @@
+"""Weights to start from: a file, or an address that torch.hub fetches from."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+
+class WeightsError(Exception):
+    """Weights that cannot be had or do not fit; the message says what to do."""
+
+
+def start_from(network: nn.Module, file: str | None, url: str | None) -> str:
+    """Loads into `network` the weights that `file` or else `url` names; neither: from scratch.
+
+    The classifier's weights are passed over, since a new head is trained. Returns what to write
+    down about where they came from: the file's name and the beginning of its SHA-256.
+
+    Raises:
+        WeightsError: where they cannot be read or fetched, or do not fit the network.
+    """
+    if not file and not url:
+        return "from scratch"
+    if file:
+        path = Path(file).expanduser()
+        state = _read(path)
+        origin = f"{path.name} (SHA-256 {_sha256(path)})"
+    else:
+        assert url is not None
+        state = _fetch(url)
+        origin = url
+    state = {key: value for key, value in state.items() if not key.startswith("classifier.")}
+    own = network.state_dict()
+    missing = [k for k in own if k not in state and not k.startswith("classifier.")]
+    # Files written before torch counted batches have no such entry, and training does not read it.
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    unfit = [k for k, v in state.items() if k not in own or own[k].shape != v.shape]
+    if missing or unfit:
+        raise WeightsError(
+            f"{origin}: these weights are not of this network. Missing: {missing[:3]}, not fitting: "
+            f"{unfit[:3]}. Name weights with torchvision's parameter names in model.weights."
+        )
+    network.load_state_dict(state, strict=False)
+    return origin
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # safetensors and pickle raise whatever they like on bad files
+        raise WeightsError(
+            f"{path}: cannot be read as weights ({error}). Name a .safetensors or .pth file in "
+            "model.weights.file."
+        ) from error
+    return state
+
+
+def _fetch(url: str) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", progress=True, weights_only=True, check_hash=True
+        )
+    except Exception as error:  # urllib, ssl and pickle raise whatever they like
+        raise WeightsError(
+            f"{url}: cannot be fetched ({error}). Download it elsewhere and name the file in "
+            "model.weights.file, or set model.weights.url=null to train from scratch."
+        ) from error
+    return state
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
