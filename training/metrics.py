@@ -1,4 +1,4 @@
-"""How good a model's answers are: every figure of the report, each with its 95 % interval."""
+"""How good a model's predictions are: every figure of the report, each with its 95 % interval."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.manifest import Manifest, Metric
-from training.answers import Answers
 from training.bootstrap import Bootstrap, Figure, Floats, Measure, ratio
+from training.predictions import Predictions
 
 Integers = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -109,7 +109,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def evaluate(
-    answers: Answers,
+    predictions: Predictions,
     manifest: Manifest,
     dataset: str,
     *,
@@ -118,44 +118,44 @@ def evaluate(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Evaluation:
-    """Measures `answers` by the model of `manifest` to pictures of `dataset`.
+    """Measures `predictions` by the model of `manifest` for pictures of `dataset`.
 
     Classes without a picture are left out of the balanced accuracy, and `left_out` says how many
     pictures could not be used. Intervals are drawn `resamples` times from `seed`.
     """
-    bootstrap = Bootstrap(answers.groups, resamples, seed)
-    count = len(answers.truth)
-    ranks = np.argsort(np.argsort(-answers.probability, axis=1, kind="stable"), axis=1)
-    top3 = ranks[np.arange(count), answers.truth] < 3
-    raw = at_temperature(answers.probability, manifest.temperature)
+    bootstrap = Bootstrap(predictions.groups, resamples, seed)
+    count = len(predictions.truth)
+    ranks = np.argsort(np.argsort(-predictions.probability, axis=1, kind="stable"), axis=1)
+    top3 = ranks[np.arange(count), predictions.truth] < 3
+    raw = at_temperature(predictions.probability, manifest.temperature)
     return Evaluation(
         model=manifest.name,
         graph=manifest.digest,
         dataset=dataset,
         split_digest=split_digest,
         pictures=count,
-        lesions=len(set(answers.groups)),
+        lesions=len(set(predictions.groups)),
         left_out=left_out,
         resamples=resamples,
         seed=seed,
         balanced_accuracy=bootstrap.figure(
-            balanced_accuracy(answers.truth, answers.prediction), count
+            balanced_accuracy(predictions.truth, predictions.prediction), count
         ),
-        accuracy=bootstrap.share(answers.prediction == answers.truth),
-        top3_accuracy=bootstrap.share(top3) if len(answers.classes) > 3 else None,
-        refused=bootstrap.share(answers.refused),
+        accuracy=bootstrap.share(predictions.prediction == predictions.truth),
+        top3_accuracy=bootstrap.share(top3) if len(predictions.classes) > 3 else None,
+        refused=bootstrap.share(predictions.refused),
         warnings={
             kind: figure
-            for kind, warned in answers.warnings.items()
+            for kind, warned in predictions.warnings.items()
             if (figure := bootstrap.share(warned)) is not None
         },
-        classes=_class_figures(answers, bootstrap),
-        malignant=_malignant_figures(answers, manifest, bootstrap),
+        classes=_class_figures(predictions, bootstrap),
+        malignant=_malignant_figures(predictions, manifest, bootstrap),
         calibration=_calibration_figures(
-            answers, answers.probability, manifest.temperature, bootstrap
+            predictions, predictions.probability, manifest.temperature, bootstrap
         ),
-        uncalibrated=_calibration_figures(answers, raw, 1.0, bootstrap),
-        conformal=_conformal_figures(answers, manifest, bootstrap),
+        uncalibrated=_calibration_figures(predictions, raw, 1.0, bootstrap),
+        conformal=_conformal_figures(predictions, manifest, bootstrap),
     )
 
 
@@ -257,11 +257,11 @@ def _mean(values: Floats) -> Measure:
     return lambda weights: ratio(weights, values, np.ones(len(values)))
 
 
-def _class_figures(answers: Answers, bootstrap: Bootstrap) -> list[ClassFigures]:
-    groups = np.array(answers.groups)
+def _class_figures(predictions: Predictions, bootstrap: Bootstrap) -> list[ClassFigures]:
+    groups = np.array(predictions.groups)
     figures = []
-    for index, info in enumerate(answers.classes):
-        own, said = answers.truth == index, answers.prediction == index
+    for index, info in enumerate(predictions.classes):
+        own, said = predictions.truth == index, predictions.prediction == index
         count = int(own.sum())
         figures.append(
             ClassFigures(
@@ -273,24 +273,24 @@ def _class_figures(answers: Answers, bootstrap: Bootstrap) -> list[ClassFigures]
                 sensitivity=bootstrap.share(said, own),
                 specificity=bootstrap.share(~said, ~own),
                 auc=bootstrap.figure(
-                    area_under_curve(own, answers.probability[:, index]), len(own)
+                    area_under_curve(own, predictions.probability[:, index]), len(own)
                 ),
-                coverage=bootstrap.share(answers.sets[:, index], own),
+                coverage=bootstrap.share(predictions.sets[:, index], own),
             )
         )
     return figures
 
 
 def _malignant_figures(
-    answers: Answers, manifest: Manifest, bootstrap: Bootstrap
+    predictions: Predictions, manifest: Manifest, bootstrap: Bootstrap
 ) -> MalignantFigures | None:
-    score, suspicious = answers.malignant_probability, answers.suspicious
+    score, suspicious = predictions.malignant_probability, predictions.suspicious
     if score is None or suspicious is None:
         return None
-    malignant = answers.malignant
+    malignant = predictions.malignant
     diagnoses = []
-    for index, info in enumerate(answers.classes):
-        own = answers.truth == index
+    for index, info in enumerate(predictions.classes):
+        own = predictions.truth == index
         if info.malignant and own.any():
             diagnoses.append(
                 MissedFigures(
@@ -315,34 +315,34 @@ def _malignant_figures(
 
 
 def _calibration_figures(
-    answers: Answers, probability: Floats, temperature: float, bootstrap: Bootstrap
+    predictions: Predictions, probability: Floats, temperature: float, bootstrap: Bootstrap
 ) -> CalibrationFigures:
     count = len(probability)
-    hit = probability.argmax(axis=1) == answers.truth
-    flags = np.array([c.malignant for c in answers.classes])
+    hit = probability.argmax(axis=1) == predictions.truth
+    flags = np.array([c.malignant for c in predictions.classes])
     malignant = None
     if flags.any():
         score = probability[:, flags].sum(axis=1).clip(0, 1)
         malignant = bootstrap.figure(
-            calibration_error(score, answers.malignant), count, excess=True
+            calibration_error(score, predictions.malignant), count, excess=True
         )
     return CalibrationFigures(
         temperature=temperature,
         error=bootstrap.figure(calibration_error(probability.max(axis=1), hit), count, excess=True),
         malignant_error=malignant,
-        brier=bootstrap.figure(brier_score(probability, answers.truth), count),
-        log_loss=bootstrap.figure(log_loss(probability, answers.truth), count),
+        brier=bootstrap.figure(brier_score(probability, predictions.truth), count),
+        log_loss=bootstrap.figure(log_loss(probability, predictions.truth), count),
     )
 
 
 def _conformal_figures(
-    answers: Answers, manifest: Manifest, bootstrap: Bootstrap
+    predictions: Predictions, manifest: Manifest, bootstrap: Bootstrap
 ) -> ConformalFigures:
-    count = len(answers.truth)
-    sizes = answers.sets.sum(axis=1)
+    count = len(predictions.truth)
+    sizes = predictions.sets.sum(axis=1)
     return ConformalFigures(
         alpha=manifest.conformal.alpha,
-        coverage=bootstrap.share(answers.sets[np.arange(count), answers.truth]),
+        coverage=bootstrap.share(predictions.sets[np.arange(count), predictions.truth]),
         mean_size=bootstrap.figure(_mean(sizes.astype(np.float64)), count),
         single=bootstrap.share(sizes == 1),
     )

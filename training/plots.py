@@ -18,9 +18,9 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix, roc_curve
 
 from serving.manifest import Manifest
-from training.answers import Answers
 from training.bootstrap import Figure, Floats
 from training.metrics import BINS, Evaluation, MalignantFigures, at_temperature, bin_of
+from training.predictions import Predictions
 
 # Okabe and Ito, "Color Universal Design" (2008)
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -61,20 +61,20 @@ class Plot(msgspec.Struct, frozen=True):
 
 
 def draw(
-    answers: Answers, evaluation: Evaluation, manifest: Manifest, folder: Path
+    predictions: Predictions, evaluation: Evaluation, manifest: Manifest, folder: Path
 ) -> dict[str, Plot]:
-    """Draws every plot that `answers` allow into `folder`; the plots by the name of their file."""
+    """Draws every plot that `predictions` allow into `folder`; by the name of their file."""
     plots = [
-        _save(folder, _CONFUSION, lambda: _confusion(answers)),
-        _save(folder, _RELIABILITY, lambda: _reliability(answers, evaluation, manifest)),
-        _save(folder, _CONFIDENCE, lambda: _confidence(answers)),
-        _save(folder, _NOVELTY, lambda: _novelty(answers, manifest.novelty_threshold)),
+        _save(folder, _CONFUSION, lambda: _confusion(predictions)),
+        _save(folder, _RELIABILITY, lambda: _reliability(predictions, evaluation, manifest)),
+        _save(folder, _CONFIDENCE, lambda: _confidence(predictions)),
+        _save(folder, _NOVELTY, lambda: _novelty(predictions, manifest.novelty_threshold)),
     ]
-    if _curves(answers, evaluation):
-        plots.append(_save(folder, _ROC, lambda: _roc(answers, evaluation)))
+    if _curves(predictions, evaluation):
+        plots.append(_save(folder, _ROC, lambda: _roc(predictions, evaluation)))
     malignant = evaluation.malignant
     if malignant is not None and malignant.auc is not None:
-        plots.append(_save(folder, _OPERATING, lambda: _operating(answers, malignant)))
+        plots.append(_save(folder, _OPERATING, lambda: _operating(predictions, malignant)))
     return {Path(plot.file).stem: plot for plot in plots}
 
 
@@ -97,7 +97,7 @@ _RELIABILITY = Plot(
 )
 _CONFIDENCE = Plot(
     "confidence.png",
-    "Confidence of right and wrong answers",
+    "Confidence of right and wrong predictions",
     "The probability of the likeliest class, for pictures where it is right and where it is wrong.",
 )
 _NOVELTY = Plot(
@@ -126,9 +126,9 @@ def _save(folder: Path, plot: Plot, paint: Callable[[], Canvas]) -> Plot:
     return plot
 
 
-def _confusion(answers: Answers) -> Canvas:
-    ids = [c.id for c in answers.classes]
-    counts = confusion_matrix(answers.truth, answers.prediction, labels=range(len(ids)))
+def _confusion(predictions: Predictions) -> Canvas:
+    ids = [c.id for c in predictions.classes]
+    counts = confusion_matrix(predictions.truth, predictions.prediction, labels=range(len(ids)))
     rows = np.flatnonzero(counts.sum(axis=1))
     counts = counts[rows]
     shares = counts / counts.sum(axis=1, keepdims=True)
@@ -166,30 +166,30 @@ class _Curve(msgspec.Struct, frozen=True):
     width: float
 
 
-def _curves(answers: Answers, evaluation: Evaluation) -> list[_Curve]:
+def _curves(predictions: Predictions, evaluation: Evaluation) -> list[_Curve]:
     """The ROC curves that there are pictures for; two classes are one curve, the malignant."""
     curves = []
     malignant = evaluation.malignant
-    one_is_enough = len(answers.classes) == 2 and malignant is not None
+    one_is_enough = len(predictions.classes) == 2 and malignant is not None
     for index, figures in enumerate(evaluation.classes):
         if figures.auc is not None and not one_is_enough:
             colour = _CLASS_COLOURS[index % len(_CLASS_COLOURS)]
-            own, score = answers.truth == index, answers.probability[:, index]
+            own, score = predictions.truth == index, predictions.probability[:, index]
             label = f"{figures.id}  {figures.auc.value:.3f}"
             curves.append(_Curve(label, own.astype(np.float64), score, colour, 1.3))
     if malignant is not None and malignant.auc is not None:
         label = f"malignant  {malignant.auc.value:.3f}"
         curves.append(
-            _Curve(label, answers.malignant.astype(np.float64), _score(answers), INK, 2.4)
+            _Curve(label, predictions.malignant.astype(np.float64), _score(predictions), INK, 2.4)
         )
     return curves
 
 
-def _roc(answers: Answers, evaluation: Evaluation) -> Canvas:
+def _roc(predictions: Predictions, evaluation: Evaluation) -> Canvas:
     canvas = Canvas(figsize=(6.6, 5), layout="constrained")
     axes = canvas.subplots()
     axes.plot([0, 1], [0, 1], color="#C4CAD0", linewidth=1, linestyle=(0, (4, 3)))
-    for curve in _curves(answers, evaluation):
+    for curve in _curves(predictions, evaluation):
         alarms, caught, _ = roc_curve(curve.positive, curve.score)
         axes.plot(alarms, caught, color=curve.colour, linewidth=curve.width, label=curve.label)
     point = evaluation.malignant
@@ -212,28 +212,28 @@ def _roc(answers: Answers, evaluation: Evaluation) -> Canvas:
     return canvas
 
 
-def _reliability(answers: Answers, evaluation: Evaluation, manifest: Manifest) -> Canvas:
+def _reliability(predictions: Predictions, evaluation: Evaluation, manifest: Manifest) -> Canvas:
     canvas = Canvas(figsize=(8, 4.8), layout="constrained")
     axes = canvas.subplots(
         2, 2, sharex=True, sharey="row", gridspec_kw={"height_ratios": [4, 1.3], "hspace": 0.03}
     )
     before, after = evaluation.uncalibrated, evaluation.calibration
-    raw = at_temperature(answers.probability, manifest.temperature)
+    raw = at_temperature(predictions.probability, manifest.temperature)
     panels = (
         ("Before", raw, before),
-        (f"After (temperature {manifest.temperature:.2f})", answers.probability, after),
+        (f"After (temperature {manifest.temperature:.2f})", predictions.probability, after),
     )
-    flags = np.array([c.malignant for c in answers.classes])
+    flags = np.array([c.malignant for c in predictions.classes])
     for column, (title, probability, figures) in enumerate(panels):
         upper, lower = axes[0, column], axes[1, column]
         upper.plot([0, 1], [0, 1], color="#C4CAD0", linewidth=1, linestyle=(0, (4, 3)))
-        hit = probability.argmax(axis=1) == answers.truth
+        hit = probability.argmax(axis=1) == predictions.truth
         label = f"likeliest class, error {_short(figures.error)}"
         _bins(upper, lower, probability.max(axis=1), hit, BLUE, "o", label)
         if flags.any():
             score = probability[:, flags].sum(axis=1).clip(0, 1)
             label = f"malignant, error {_short(figures.malignant_error)}"
-            _bins(upper, lower, score, answers.malignant, RED, "s", label)
+            _bins(upper, lower, score, predictions.malignant, RED, "s", label)
         upper.set_title(title)
         upper.legend(loc="lower right")
         upper.set(xlim=(0, 1.01), ylim=(0, 1.03))
@@ -271,12 +271,12 @@ def _bins(
     lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
 
 
-def _confidence(answers: Answers) -> Canvas:
+def _confidence(predictions: Predictions) -> Canvas:
     canvas = Canvas(figsize=(7, 3.6), layout="constrained")
     axes = canvas.subplots()
-    confidence = answers.probability.max(axis=1)
-    right = answers.probability.argmax(axis=1) == answers.truth
-    edges = np.linspace(1 / answers.probability.shape[1], 1, 26).tolist()
+    confidence = predictions.probability.max(axis=1)
+    right = predictions.probability.argmax(axis=1) == predictions.truth
+    edges = np.linspace(1 / predictions.probability.shape[1], 1, 26).tolist()
     axes.hist(
         [confidence[right], confidence[~right]],
         edges,
@@ -294,24 +294,27 @@ def _confidence(answers: Answers) -> Canvas:
     return canvas
 
 
-def _novelty(answers: Answers, threshold: float) -> Canvas:
+def _novelty(predictions: Predictions, threshold: float) -> Canvas:
     canvas = Canvas(figsize=(7, 3.2), layout="constrained")
     axes = canvas.subplots()
-    finite = answers.novelty[np.isfinite(answers.novelty)]
+    finite = predictions.novelty[np.isfinite(predictions.novelty)]
     low = min(float(finite.min(initial=threshold)), threshold)
     high = max(float(np.percentile(finite, 99.5)) if len(finite) else threshold, threshold)
     margin = 0.05 * (high - low) or 1.0
     edges = np.linspace(low - margin, high + 4 * margin, 49).tolist()
     # What lies beyond the axis, or is no number at all, is counted in its last bar.
-    shown = np.clip(np.nan_to_num(answers.novelty, nan=np.inf), edges[0], edges[-1])
+    shown = np.clip(np.nan_to_num(predictions.novelty, nan=np.inf), edges[0], edges[-1])
     axes.hist(
-        [shown[~answers.refused], shown[answers.refused]],
+        [shown[~predictions.refused], shown[predictions.refused]],
         edges,
         stacked=True,
         color=[SKY, RED],
         edgecolor="white",
         linewidth=0.6,
-        label=[f"answered ({(~answers.refused).sum()})", f"refused ({answers.refused.sum()})"],
+        label=[
+            f"answered ({(~predictions.refused).sum()})",
+            f"refused ({predictions.refused.sum()})",
+        ],
     )
     axes.axvline(threshold, color=INK, linewidth=1.4)
     axes.set(xlabel="novelty", ylabel="pictures", xlim=(edges[0], edges[-1]))
@@ -320,12 +323,12 @@ def _novelty(answers: Answers, threshold: float) -> Canvas:
     return canvas
 
 
-def _operating(answers: Answers, figures: MalignantFigures) -> Canvas:
-    score = _score(answers)
+def _operating(predictions: Predictions, figures: MalignantFigures) -> Canvas:
+    score = _score(predictions)
     canvas = Canvas(figsize=(7, 3.6), layout="constrained")
     axes = canvas.subplots()
     thresholds = np.geomspace(1e-3, 1, 400)
-    ill, well = np.sort(score[answers.malignant]), np.sort(score[~answers.malignant])
+    ill, well = np.sort(score[predictions.malignant]), np.sort(score[~predictions.malignant])
     caught = 1 - np.searchsorted(ill, thresholds) / len(ill)
     spared = np.searchsorted(well, thresholds) / len(well)
     axes.plot(thresholds, caught, color=RED, label="sensitivity")
@@ -353,10 +356,10 @@ def _operating(answers: Answers, figures: MalignantFigures) -> Canvas:
     return canvas
 
 
-def _score(answers: Answers) -> Floats:
+def _score(predictions: Predictions) -> Floats:
     """The malignant probability; zero for a model that has none."""
-    score = answers.malignant_probability
-    return np.zeros(len(answers.truth)) if score is None else score
+    score = predictions.malignant_probability
+    return np.zeros(len(predictions.truth)) if score is None else score
 
 
 def _percent(axes: Axes, which: str) -> None:

@@ -1,8 +1,7 @@
-"""What an artifact answers to labelled pictures, through the very code that serves it."""
+"""What an artifact predicts for labelled pictures, through the very code that serves it."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from serving.classifier import Classifier
+from serving.cores import available_cores
 from serving.manifest import ClassInfo
 from serving.pictures import PictureError, Prepared, prepare
 from serving.prediction import Prediction, predict
@@ -25,8 +25,8 @@ _BATCH = 16
 _NAMED_AT_MOST = 10
 
 
-class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's answers to N labelled pictures, C classes in the order of its outputs.
+class Predictions(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's predictions for N labelled pictures, C classes in the order of its outputs.
 
     `truth` and `prediction` `[N] int64` index `classes`; `probability` `[N, C]` is calibrated;
     `malignant_probability` `[N]` and `suspicious` `[N] bool` are None for a model without a
@@ -59,18 +59,18 @@ def predict_files(
     workers: int | None = None,
     partial: bool = False,
 ) -> tuple[list[LabelledPicture], list[Prediction]]:
-    """Answers every picture's file, in order, with a progress bar on standard error.
+    """Predicts from every picture's file, in order, with a progress bar on standard error.
 
     Each of `workers` threads (default: one a core) reads, decodes and runs a batch of its own.
-    Returns the pictures and their answers; with `partial` those that cannot be decoded are left
-    out.
+    Returns the pictures and their predictions; with `partial` those that cannot be decoded are
+    left out.
 
     Raises:
         DataError: naming every picture that cannot be read or decoded, unless `partial`.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or available_cores()
     batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
-    answered: list[LabelledPicture] = []
+    found: list[LabelledPicture] = []
     predictions: list[Prediction] = []
     failures: list[str] = []
     with (
@@ -78,11 +78,11 @@ def predict_files(
         tqdm(total=len(pictures), unit="picture", desc=model.manifest.name) as progress,
     ):
         futures: list[Future[_Batch]] = [
-            pool.submit(_answer_batch, model, batch) for batch in batches
+            pool.submit(_predict_batch, model, batch) for batch in batches
         ]
         for batch, future in zip(batches, futures, strict=True):
             result = future.result()
-            answered += result.pictures
+            found += result.pictures
             predictions += result.predictions
             failures += result.failures
             progress.update(len(batch))
@@ -94,14 +94,14 @@ def predict_files(
             f"{len(failures)} of {len(pictures)} pictures cannot be read:\n  {named}{more}\n"
             "Restore these files or take them out of the table."
         )
-    return answered, predictions
+    return found, predictions
 
 
 def collect(
     classes: Sequence[ClassInfo],
     pictures: Sequence[LabelledPicture],
     predictions: Sequence[Prediction],
-) -> Answers:
+) -> Predictions:
     """The predictions for N pictures as arrays, beside the truth.
 
     Raises:
@@ -111,25 +111,27 @@ def collect(
         raise DataError("No picture is left to evaluate. Name a table and folders that have some.")
     place = {c.id: index for index, c in enumerate(classes)}
     has_verdict = any(c.malignant for c in classes)
-    kinds = sorted({kind for answer in predictions for kind in answer.warnings})
-    return Answers(
+    kinds = sorted({kind for each in predictions for kind in each.warnings})
+    return Predictions(
         classes=list(classes),
         # Two data sets may use the same lesion id for different lesions.
         groups=[f"{picture.source}/{picture.group}" for picture in pictures],
         truth=np.array([place[picture.label] for picture in pictures]),
-        probability=np.array([[a.probabilities[c.id] for c in classes] for a in predictions]),
-        prediction=np.array([place[answer.prediction] for answer in predictions]),
-        malignant_probability=np.array([a.malignant_probability for a in predictions], np.float64)
+        probability=np.array([[each.probabilities[c.id] for c in classes] for each in predictions]),
+        prediction=np.array([place[each.prediction] for each in predictions]),
+        malignant_probability=np.array(
+            [each.malignant_probability for each in predictions], np.float64
+        )
         if has_verdict
         else None,
-        suspicious=np.array([a.verdict == "suspicious" for a in predictions])
+        suspicious=np.array([each.verdict == "suspicious" for each in predictions])
         if has_verdict
         else None,
-        sets=np.array([[c.id in a.prediction_set for c in classes] for a in predictions]),
-        novelty=np.array([answer.novelty for answer in predictions]),
-        refused=np.array([answer.refused for answer in predictions]),
+        sets=np.array([[c.id in each.prediction_set for c in classes] for each in predictions]),
+        novelty=np.array([each.novelty for each in predictions]),
+        refused=np.array([each.refused for each in predictions]),
         warnings={
-            kind: np.array([kind in answer.warnings for answer in predictions]) for kind in kinds
+            kind: np.array([kind in each.warnings for each in predictions]) for kind in kinds
         },
     )
 
@@ -140,14 +142,15 @@ class _Batch(msgspec.Struct, frozen=True):
     failures: list[str]
 
 
-def _answer_batch(model: Classifier, batch: Sequence[LabelledPicture]) -> _Batch:
+def _predict_batch(model: Classifier, batch: Sequence[LabelledPicture]) -> _Batch:
     failures: list[str] = []
     readable = list(_read(model, batch, failures))
     pictures = [picture for picture, _ in readable]
     if not readable:
         return _Batch([], [], failures)
-    answers = predict(model, [p.image_id for p in pictures], [prepared for _, prepared in readable])
-    return _Batch(pictures, answers, failures)
+    names = [picture.image_id for picture in pictures]
+    predictions = predict(model, names, [prepared for _, prepared in readable])
+    return _Batch(pictures, predictions, failures)
 
 
 def _read(
