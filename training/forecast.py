@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 import time
 
 import pytorch_lightning as pl
@@ -12,7 +13,7 @@ from training.learner import Learner, as_input
 
 
 class EpochForecast(pl.Callback):
-    """On a CPU, times a few training steps on a copy of the network and prints what they promise."""
+    """On a CPU, times a few steps on a copy of the network and prints what an epoch will take."""
 
     def __init__(self, steps: int = 3) -> None:
         """Times `steps` steps, after one that warms up."""
@@ -29,10 +30,12 @@ class EpochForecast(pl.Callback):
         with torch.random.fork_rng(devices=[]):
             trial = Trial(pl_module)
             trial.step(batch, trainer)
-            start = time.perf_counter()
+            times: list[float] = []
             for _ in range(self._steps):
+                start = time.perf_counter()
                 trial.step(batch, trainer)
-            seconds = (time.perf_counter() - start) / self._steps
+                times.append(time.perf_counter() - start)
+            seconds = statistics.median(times)
         print(
             f"An epoch will take about {_readable(seconds * batches)} on this CPU "
             f"({batches} batches of {len(batch[1])}, {1 / seconds:.1f} a second, "

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,14 @@ import msgspec
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import nn
 
 from serving.manifest import ClassInfo, Preprocessing
+from training import record
 from training.data.module import Answers, PictureData
 from training.data.sets import Pictures, read_sets
+from training.data.splits import digest
 from training.labels import DataError
 from training.learner import Learner
 from training.weights import WeightsError, start_from
@@ -30,33 +37,43 @@ def train(config: DictConfig) -> Path:
         DataError: where pictures are missing, unlabelled or cannot be decoded.
         WeightsError: where the weights to start from cannot be had.
     """
+    _quieten()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     run_dir = Path(config.run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(plain(config)), run_dir / CONFIG_FILE)
     pictures = read_config_sets(config)
-    answers = read_answers(config, pictures)
-    data = PictureData(
-        pictures,
-        answers,
-        msgspec.convert(plain(config.model.preprocessing), Preprocessing),
-        Path(config.cache_dir).expanduser(),
-        batch_size=config.model.batch_size,
-        sampling_power=config.model.sampling_power,
-        seed=config.seed,
-        workers=config.data.workers,
-        limit=config.data.limit,
-    )
-    learner = make_learner(config, data)
-    callbacks = [hydra.utils.instantiate(each) for each in config.callbacks.values()]
-    loggers = [hydra.utils.instantiate(each) for each in config.logger.values()]
+    data = make_data(config, pictures)
+    network = hydra.utils.instantiate(config.model.network, classes=len(data.answers.classes))
+    weights = start_from(network, config.model.weights.file, config.model.weights.url)
     trainer: pl.Trainer = hydra.utils.instantiate(
-        config.trainer, callbacks=callbacks, logger=loggers
+        config.trainer,
+        callbacks=[hydra.utils.instantiate(each) for each in config.callbacks.values()],
+        logger=[hydra.utils.instantiate(each) for each in config.logger.values()],
     )
+    commit, start = record.commit(), time.monotonic()
+    learner = make_learner(config, data, network)
     trainer.fit(learner, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)
     checkpoint = trainer.checkpoint_callback
-    best = Path(getattr(checkpoint, "best_model_path", "") or run_dir)
-    print(f"Best balanced accuracy on validation: {_best_score(trainer):.3f}, in {best}")
+    assert isinstance(checkpoint, ModelCheckpoint)
+    score = checkpoint.best_model_score
+    finished = record.Record(
+        weights=weights,
+        split_digest=digest(pictures.parts),
+        commit=commit,
+        hardware=record.hardware(trainer.strategy.root_device),
+        seconds=round(time.monotonic() - start, 1),
+        epochs=trainer.current_epoch,
+        validation_balanced_accuracy=float("nan") if score is None else float(score),
+        versions=record.versions(),
+    )
+    if trainer.is_global_zero:
+        record.write(finished, run_dir)
+    best = Path(checkpoint.best_model_path)
+    print(
+        f"{config.model.name} started from {weights} and reached a balanced accuracy of "
+        f"{finished.validation_balanced_accuracy:.3f} on the validation split: {best}"
+    )
     return best
 
 
@@ -71,11 +88,28 @@ def read_answers(config: DictConfig, pictures: Pictures) -> Answers:
     return Answers(pictures.classes, binary if config.model.target == "malignancy" else None)
 
 
-def make_learner(config: DictConfig, data: PictureData) -> Learner:
-    """The network of `config`, with the weights it starts from, and what trains it."""
-    network = hydra.utils.instantiate(config.model.network, classes=len(data.answers.classes))
-    origin = start_from(network, config.model.weights.file, config.model.weights.url)
-    print(f"{config.model.architecture} starts from: {origin}")
+def make_data(config: DictConfig, pictures: Pictures) -> PictureData:
+    """The pictures of a run as `config` wants them prepared, cached and sampled."""
+    return PictureData(
+        pictures,
+        read_answers(config, pictures),
+        read_preprocessing(config),
+        Path(config.cache_dir).expanduser(),
+        batch_size=config.model.batch_size,
+        sampling_power=config.model.sampling_power,
+        seed=config.seed,
+        workers=config.data.workers,
+        limit=config.data.limit,
+    )
+
+
+def read_preprocessing(config: DictConfig) -> Preprocessing:
+    """The way to the network's input that the model of `config` takes."""
+    return msgspec.convert(plain(config.model.preprocessing), Preprocessing)
+
+
+def make_learner(config: DictConfig, data: PictureData, network: nn.Module) -> Learner:
+    """What trains `network` as `config` says."""
     return Learner(
         network.to(memory_format=torch.channels_last),
         hydra.utils.instantiate(config.augmentation),
@@ -106,9 +140,13 @@ def precision(device: str) -> str:
     return "bf16-mixed" if has_bfloat16 else "32-true"
 
 
-def _best_score(trainer: pl.Trainer) -> float:
-    score = getattr(trainer.checkpoint_callback, "best_model_score", None)
-    return float("nan") if score is None else float(score)
+def _quieten() -> None:
+    """Silences what Lightning says of itself, so that the forecast is the first line one reads."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # Gathering a batch from the memory map takes a millisecond: workers would only cost.
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\)")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval")
 
 
 OmegaConf.register_new_resolver("precision", precision, replace=True)
