@@ -72,7 +72,9 @@ def load_all(root: Path, threads: int = 1) -> dict[str, Classifier]:
         model = Classifier(folder, threads)
         if model.manifest.name in models:
             other = models[model.manifest.name].folder
-            raise ArtifactError(f"{folder} and {other} both hold a model named {folder.name}")
+            raise ArtifactError(
+                f"{folder} and {other} both hold a model named {model.manifest.name}"
+            )
         models[model.manifest.name] = model
     return models
 
@@ -93,7 +95,7 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 def _check_graph(path: Path, session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
     """The graph's names, types and shapes against the contract and the manifest."""
     size, classes = manifest.preprocessing.size, len(manifest.classes)
-    expected = {
+    expected: dict[str, tuple[str, list[int | None]]] = {
         "image": ("tensor(uint8)", [None, size, size, 3]),
         "probability": ("tensor(float)", [None, classes]),
         "heatmap": ("tensor(float)", [None, classes, None, None]),

@@ -1,4 +1,4 @@
-"""The contract between training and serving: `artifacts/<model>/model.json` and the files beside it."""
+"""The contract between training and serving: an artifact's `model.json` and the files beside it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A typed record that refuses fields it does not know."""
 
 
-class ClassInfo(Struct):
+class ClassInfo(Struct, frozen=True):
     """One answer of a model, in the order of its outputs."""
 
     id: str
@@ -32,7 +32,7 @@ class ClassInfo(Struct):
     malignant: bool
 
 
-class Preprocessing(Struct):
+class Preprocessing(Struct, frozen=True):
     """The way from an upright RGB picture to the network's square input of `size` pixels."""
 
     fit: Literal["squash", "crop", "pad"]
@@ -40,7 +40,7 @@ class Preprocessing(Struct):
     resampling: Literal["bicubic"] = "bicubic"
 
 
-class OperatingPoint(Struct):
+class OperatingPoint(Struct, frozen=True):
     """A threshold on a score, and what it reached on the calibration split.
 
     `interval` is the 95 % interval of the sensitivity, `n` the number of malignant pictures
@@ -56,7 +56,7 @@ class OperatingPoint(Struct):
     n: int
 
 
-class Conformal(Struct):
+class Conformal(Struct, frozen=True):
     """Class-conditional conformal sets: class c is in the set where 1 - p_c <= quantiles[c].
 
     Sadinle, Lei, Wasserman, "Least ambiguous set-valued classifiers with bounded error levels",
@@ -70,7 +70,7 @@ class Conformal(Struct):
     counts: dict[str, int]
 
 
-class Quality(Struct):
+class Quality(Struct, frozen=True):
     """Below these figures an answer comes with a warning; set from the calibration split."""
 
     min_side: int
@@ -82,7 +82,7 @@ class Quality(Struct):
     """share of the picture that is darker than its surroundings"""
 
 
-class Metric(Struct):
+class Metric(Struct, frozen=True):
     """A figure of the evaluation with its 95 % interval, over `n` pictures."""
 
     name: str
@@ -92,7 +92,7 @@ class Metric(Struct):
     n: int
 
 
-class Parity(Struct):
+class Parity(Struct, frozen=True):
     """The largest difference between the exported graph and the network it was made from."""
 
     pictures: int
@@ -101,7 +101,7 @@ class Parity(Struct):
     heatmap: float
 
 
-class Dataset(Struct):
+class Dataset(Struct, frozen=True):
     """A set of pictures that the model learned from."""
 
     name: str
@@ -110,7 +110,7 @@ class Dataset(Struct):
     pictures: int
 
 
-class Training(Struct):
+class Training(Struct, frozen=True):
     """How the model came about."""
 
     datasets: list[Dataset]
@@ -121,7 +121,7 @@ class Training(Struct):
     commit: str
 
 
-class Manifest(Struct):
+class Manifest(Struct, frozen=True):
     """Everything that serving knows about a model."""
 
     schema_version: int
@@ -186,7 +186,7 @@ def load(folder: Path) -> Manifest:
 
 
 def save(manifest: Manifest, folder: Path) -> Manifest:
-    """Writes `manifest` into `folder` with the hashes of every file there; returns what it wrote."""
+    """Writes `manifest` into `folder` with the hashes of all files there; returns what it wrote."""
     manifest = msgspec.structs.replace(
         manifest, schema_version=SCHEMA_VERSION, files=hashes(folder)
     )
@@ -197,7 +197,7 @@ def save(manifest: Manifest, folder: Path) -> Manifest:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file in `folder` and below, by relative path, but for the manifest itself."""
+    """SHA-256 of every file in `folder` and below but the manifest itself, by relative path."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / FILE_NAME)
     return {p.relative_to(folder).as_posix(): _sha256(p) for p in files}
 

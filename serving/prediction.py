@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from serving import quality
@@ -58,25 +59,27 @@ def predict(
     ]
 
 
-def decide(probability: Floats, manifest: Manifest) -> np.ndarray:
+def decide(probability: Floats, manifest: Manifest) -> npt.NDArray[np.int64]:
     """The index of each row's predicted class, `[N] int64`, for `probability` `[N, C]`.
 
     It is the class with the largest probability times its decision offset.
     """
     offsets = np.array([manifest.decision_offsets[id] for id in manifest.class_ids])
-    return np.argmax(probability * offsets, axis=-1)
+    decided: npt.NDArray[np.int64] = np.argmax(probability * offsets, axis=-1)
+    return decided
 
 
-def malignant_probability(probability: Floats, manifest: Manifest) -> np.ndarray:
+def malignant_probability(probability: Floats, manifest: Manifest) -> npt.NDArray[np.float64]:
     """The sum over the malignant classes, `[N] float64` in [0, 1], for `probability` `[N, C]`."""
     malignant = np.array([c.malignant for c in manifest.classes])
-    return np.clip(probability[:, malignant].sum(axis=-1, dtype=np.float64), 0.0, 1.0)
+    total: npt.NDArray[np.float64] = probability[:, malignant].sum(axis=-1, dtype=np.float64)
+    return total.clip(0.0, 1.0)
 
 
-def prediction_sets(probability: Floats, manifest: Manifest) -> np.ndarray:
+def prediction_sets(probability: Floats, manifest: Manifest) -> npt.NDArray[np.bool_]:
     """Which classes each row's conformal set holds, `[N, C] bool`; the likeliest always."""
     quantiles = np.array([manifest.conformal.quantiles[id] for id in manifest.class_ids])
-    sets = 1 - probability <= quantiles
+    sets: npt.NDArray[np.bool_] = 1 - probability <= quantiles
     sets[np.arange(len(sets)), probability.argmax(axis=-1)] = True
     return sets
 

@@ -1,0 +1,205 @@
+"""The command line: `lesionlens serve`, `predict`, `models`, and what other packages add."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+if TYPE_CHECKING:
+    from serving.settings import Settings
+
+PLUGINS = "lesionlens.commands"
+
+
+class PluginCommand(click.Command):
+    """A command of another package, which is imported only when it is called."""
+
+    def __init__(self, entry_point: EntryPoint) -> None:
+        super().__init__(
+            entry_point.name,
+            help=f"From {entry_point.module}; lesionlens {entry_point.name} --help tells more.",
+        )
+        self._entry_point = entry_point
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Hands everything over to the real command.
+
+        Raises:
+            ClickException: where packages that it needs are not installed.
+        """
+        try:
+            command = self._entry_point.load()
+        except ImportError as error:
+            raise click.ClickException(
+                f"`lesionlens {self.name}` needs packages that only training uses, and one is not "
+                f"installed ({error}). Install them: pip install 'lesionlens[train]', or in a "
+                "checkout: make test"
+            ) from error
+        assert isinstance(command, click.Command)
+        return command.make_context(info_name, args, parent, **extra)
+
+
+class Commands(click.Group):
+    """Our commands, and those of other packages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands."""
+        return sorted({*super().list_commands(ctx), *_plugins()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; ours go first."""
+        if (command := super().get_command(ctx, cmd_name)) is not None:
+            return command
+        entry_point = _plugins().get(cmd_name)
+        return PluginCommand(entry_point) if entry_point else None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lesionlens", message="%(package)s %(version)s")
+def main() -> None:
+    """Dermoscopic pictures to honest answers. For teaching and demonstration, never diagnosis."""
+
+
+@main.command()
+@click.option("--host", help="Address to listen on; default: LESIONLENS_HOST or 127.0.0.1.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; default: LESIONLENS_PORT, PORT or 8000.",
+)
+def serve(host: str | None, port: int | None) -> None:
+    """Serve the page and the API."""
+    with _plain_errors():
+        import uvicorn
+
+        from serving.app import create_app
+        from serving.pages import Assets
+
+        settings = _settings(host=host, port=port)
+        logging.basicConfig(
+            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
+        )
+        app = create_app(settings)
+        if not Assets().built:
+            click.echo("The page was not built; only the API answers. Run: make serve", err=True)
+        # Uvicorn's own access log would name addresses; the application logs each answer.
+        uvicorn.run(
+            app,
+            host=settings.host,
+            port=settings.port,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+        )
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", metavar="NAME", help="The model to ask; see `lesionlens models`.")
+@click.option("--json", "form", flag_value="json", help="One JSON object a line.")
+@click.option("--csv", "form", flag_value="csv", help="Comma-separated values.")
+@click.option(
+    "--heatmaps",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also write into DIR each picture with where the model looked.",
+)
+def predict(
+    paths: tuple[Path, ...], model: str | None, form: str | None, heatmaps: Path | None
+) -> None:
+    """Classify pictures: files, or folders with all below them.
+
+    The exit status is 1 where one of them could not be read.
+    """
+    with _plain_errors():
+        from tqdm import tqdm
+
+        from serving import files
+        from serving.inference import Inference
+        from serving.listing import Csv, Failure, JsonLines, Listing, Table
+
+        settings = _settings()
+        inference = Inference(settings)
+        classifier = inference.model(model)
+        found = files.find(paths)
+        listing: Listing
+        if form == "json":
+            listing = JsonLines()
+        elif form == "csv":
+            listing = Csv(classifier.manifest)
+        else:
+            listing = Table([str(file.path) for file in found], classifier.manifest)
+        if head := listing.head():
+            click.echo(head)
+        failed = False
+        # None: no bar where the errors do not go to a terminal.
+        quiet = None if any(path.is_dir() for path in paths) else True
+        with tqdm(total=len(found), unit="picture", disable=quiet) as progress:
+            for answer in files.answers(inference, classifier, found, settings.limits, heatmaps):
+                failed |= isinstance(answer, Failure)
+                with progress.external_write_mode():
+                    click.echo(listing.line(answer))
+                progress.update()
+    sys.exit(1 if failed else 0)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One manifest a line.")
+def models(as_json: bool) -> None:
+    """List the models that there are, the default one first."""
+    with _plain_errors():
+        from serving.inference import Inference
+        from serving.listing import columns
+
+        manifests = Inference(_settings()).manifests
+        if as_json:
+            for manifest in manifests:
+                click.echo(msgspec.json.encode(manifest))
+            return
+        rows = [("name", "title", "answers", "digest")]
+        for manifest in manifests:
+            ids = " ".join(manifest.class_ids)
+            rows.append((manifest.name, manifest.title, ids, manifest.digest[:12]))
+        click.echo(columns(rows))
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {entry_point.name: entry_point for entry_point in entry_points(group=PLUGINS)}
+
+
+def _settings(**changes: object) -> Settings:
+    """The environment's settings, changed by the options that were given."""
+    from serving.settings import Settings
+
+    given = {name: value for name, value in changes.items() if value is not None}
+    return msgspec.structs.replace(Settings.from_environment(), **given)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turns what a person can put right into one line without a traceback."""
+    from serving.inference import UnknownModelError
+    from serving.manifest import ArtifactError
+    from serving.settings import SettingsError
+
+    if sys.stdout is None:
+        raise click.ClickException("The standard output is closed, so no answer can be written.")
+    try:
+        yield
+    except (ArtifactError, SettingsError, UnknownModelError) as error:
+        raise click.ClickException(str(error)) from error

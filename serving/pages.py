@@ -1,0 +1,206 @@
+"""The page: its templates, its built files, and the form that works without JavaScript."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+from litestar import Router, get, post
+from litestar.connection import Request
+from litestar.datastructures import CacheControlHeader
+from litestar.di import NamedDependency
+from litestar.enums import MediaType
+from litestar.response import Response
+from litestar.static_files import create_static_files_router
+
+from serving.api import find_model
+from serving.inference import Inference, Upload
+from serving.manifest import Manifest
+from serving.pictures import Limits, decode
+from serving.prediction import Prediction
+from serving.problems import Problem, ProblemError, from_exception, log_unexpected
+from serving.settings import Settings
+from serving.uploads import read_form
+
+PACKAGE = Path(__file__).resolve().parent
+STATIC = PACKAGE / "static"
+STATIC_URL = "/static"
+
+_PREVIEW_SIDE = 960
+"""pixels, longer side of the preview on the page without JavaScript"""
+
+_YEAR = 365 * 24 * 3600
+
+
+class PageNotBuiltError(ProblemError):
+    """The page's files are missing from this checkout."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "page_not_built",
+            "The page's files are missing. Run `make serve`, which builds them once. The API under "
+            "/api works without them.",
+        )
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """A file that Vite built, as its manifest describes it."""
+
+    file: str
+    css: list[str] = []
+    imports: list[str] = []
+
+
+class Assets:
+    """The addresses of the built files, by the source that they were built from."""
+
+    def __init__(self, folder: Path = STATIC) -> None:
+        self._path = folder / ".vite" / "manifest.json"
+        self._chunks: dict[str, Chunk] | None = None
+
+    @property
+    def built(self) -> bool:
+        """Whether the page's files are there."""
+        return self._path.is_file()
+
+    def asset(self, source: str) -> str:
+        """The address of the file that `source` was built into.
+
+        Raises:
+            PageNotBuiltError: where the files are missing.
+        """
+        return f"{STATIC_URL}/{self._chunk(source).file}"
+
+    def styles(self, source: str) -> list[str]:
+        """The addresses of the style sheets of `source` and of all it imports.
+
+        Raises:
+            PageNotBuiltError: where the files are missing.
+        """
+        return [f"{STATIC_URL}/{css}" for css in dict.fromkeys(self._styles(source, set()))]
+
+    def _styles(self, source: str, seen: set[str]) -> Iterator[str]:
+        if source not in seen:
+            seen.add(source)
+            chunk = self._chunk(source)
+            for imported in chunk.imports:
+                yield from self._styles(imported, seen)
+            yield from chunk.css
+
+    def _chunk(self, source: str) -> Chunk:
+        if self._chunks is None:
+            try:
+                data = self._path.read_bytes()
+            except OSError as error:
+                raise PageNotBuiltError from error
+            self._chunks = msgspec.json.decode(data, type=dict[str, Chunk])
+        try:
+            return self._chunks[source]
+        except KeyError as error:
+            raise PageNotBuiltError from error
+
+
+class Page:
+    """The page's templates with what they need."""
+
+    def __init__(self, inference: Inference, assets: Assets) -> None:
+        self._inference = inference
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(PACKAGE / "templates"), autoescape=True
+        )
+        self._environment.globals.update(
+            asset=assets.asset,
+            styles=assets.styles,
+            words=json.loads((PACKAGE / "words" / "en.json").read_text("utf-8")),
+            version=version("lesionlens"),
+        )
+
+    def index(
+        self,
+        *,
+        results: Sequence[Prediction] = (),
+        manifest: Manifest | None = None,
+        picture: str | None = None,
+        problem: Problem | None = None,
+    ) -> str:
+        """The upload page, with the answers or the problem of a form that was just posted."""
+        return self._environment.get_template("index.html.jinja").render(
+            models=self._inference.manifests,
+            default_model=self._inference.default,
+            results=list(results),
+            manifest=manifest,
+            picture=picture,
+            problem=problem,
+        )
+
+    def problem(self, problem: Problem) -> str:
+        """The page that a browser shows for an address that fails."""
+        return self._environment.get_template("problem.html.jinja").render(problem=problem)
+
+
+@get("/", media_type=MediaType.HTML, include_in_schema=False)
+async def get_page(page: NamedDependency[Page]) -> Response[str]:
+    """The upload page."""
+    return Response(page.index(), headers={"cache-control": "no-cache"})
+
+
+@post("/", media_type=MediaType.HTML, include_in_schema=False, status_code=200)
+async def post_page(
+    request: Request[Any, Any, Any],
+    page: NamedDependency[Page],
+    inference: NamedDependency[Inference],
+    settings: NamedDependency[Settings],
+) -> Response[str]:
+    """The whole page with the answers to a posted form, for browsers without JavaScript."""
+    try:
+        form = await read_form(request, settings)
+        model = find_model(inference, form.fields.get("model"))
+        results = await inference.answer_all(model, form.uploads, heatmaps=True)
+        picture = await inference.run(preview, form.uploads[0], settings.limits)
+    except Exception as error:
+        problem = from_exception(error)
+        log_unexpected(error, problem)
+        return Response(page.index(problem=problem), status_code=problem.status)
+    content = page.index(results=results, manifest=model.manifest, picture=picture)
+    return Response(content)
+
+
+def preview(upload: Upload, limits: Limits) -> str:
+    """A small JPEG of the upright picture as a data URI.
+
+    Raises:
+        PictureError: where `upload` is no usable picture.
+    """
+    image = decode(upload.data, limits, least_side=_PREVIEW_SIDE // 2).image
+    image.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def static_routes(folder: Path = STATIC) -> list[Router]:
+    """The built files under /static; those whose name holds their hash may be kept for a year."""
+    return [
+        create_static_files_router(
+            f"{STATIC_URL}/assets",
+            [folder / "assets"],
+            name="assets",
+            cache_control=CacheControlHeader(max_age=_YEAR, public=True, immutable=True),
+        ),
+        create_static_files_router(
+            STATIC_URL,
+            [folder],
+            name="static",
+            cache_control=CacheControlHeader(max_age=3600, public=True),
+        ),
+    ]
+
+
+routes = Router("/", route_handlers=[get_page, post_page])

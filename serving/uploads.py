@@ -1,0 +1,143 @@
+"""The pictures of a multipart request, read into memory and never to disk.
+
+Litestar's own parser writes every part above one megabyte to a temporary file and has no setting
+against it, so the request's stream goes straight through the parser that Litestar uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from litestar.connection import Request
+from multipart import (
+    MultipartSegment,
+    ParserError,
+    ParserLimitReached,
+    PushMultipartParser,
+    parse_options_header,
+)
+
+from serving.inference import Upload
+from serving.problems import ProblemError
+from serving.settings import Settings
+
+FIELD = "images"
+
+_MOST_TEXT = 1_000
+"""bytes of a field that holds no picture"""
+
+
+class Form(msgspec.Struct, frozen=True):
+    """What a multipart request holds: the files of the field `images`, and the other fields."""
+
+    uploads: list[Upload]
+    fields: dict[str, str]
+
+
+async def read_form(request: Request[Any, Any, Any], settings: Settings) -> Form:
+    """Reads the multipart form of `request` into memory, within the limits of `settings`.
+
+    Raises:
+        ProblemError: where it is no multipart form, is malformed, holds no file, or is beyond a
+            limit.
+    """
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if kind != "multipart/form-data" or not options.get("boundary"):
+        raise ProblemError(
+            "not_multipart",
+            f"Send the pictures as multipart/form-data in the field `{FIELD}`, not as "
+            f"{kind or 'a body without a type'}. With curl: -F {FIELD}=@picture.jpg",
+        )
+    form = _Collector(settings)
+    try:
+        with PushMultipartParser(options["boundary"]) as parser:
+            async for chunk in _chunks(request):
+                for event in parser.parse(chunk):
+                    form.take(event)
+    except (ParserError, ParserLimitReached) as error:
+        raise ProblemError(
+            "malformed_form",
+            f"The multipart form is incomplete or malformed ({error}). Send it again.",
+        ) from error
+    return form.finish()
+
+
+async def _chunks(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
+    """The body piece by piece, without the empty piece that ends Litestar's stream."""
+    async for chunk in request.stream():
+        if chunk:
+            yield chunk
+
+
+class _Collector:
+    """Gathers the parser's events, and refuses as soon as a limit is passed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._segment: MultipartSegment | None = None
+        self._pieces: list[bytes] = []
+        self._uploads: list[Upload] = []
+        self._fields: dict[str, str] = {}
+
+    def take(self, event: MultipartSegment | bytes | None) -> None:
+        """Takes the parser's next event: the head of a part, a piece of it, or its end (None)."""
+        if event is None:
+            self._end()
+        elif isinstance(event, MultipartSegment):
+            self._begin(event)
+        else:
+            self._pieces.append(bytes(event))
+            self._check_size()
+
+    def finish(self) -> Form:
+        """What was gathered, once the form has ended."""
+        if not self._uploads:
+            sent = ", ".join(sorted(self._fields)) or "nothing"
+            raise ProblemError(
+                "no_file",
+                f"Send one or more pictures in the field `{FIELD}`; this form has {sent}.",
+            )
+        return Form(self._uploads, self._fields)
+
+    def _begin(self, segment: MultipartSegment) -> None:
+        self._segment, self._pieces = segment, []
+        if len(self._uploads) + len(self._fields) > 2 * self._settings.max_files:
+            raise ProblemError("malformed_form", "The form has too many fields.")
+
+    def _check_size(self) -> None:
+        assert self._segment is not None
+        received = self._segment.bytes_received
+        if self._segment.name != FIELD:
+            if received > _MOST_TEXT:
+                raise ProblemError(
+                    "no_file",
+                    f"The field `{self._segment.name}` holds more than a few words. Send pictures "
+                    f"in the field `{FIELD}`.",
+                )
+        elif received > self._settings.max_bytes:
+            raise ProblemError(
+                "too_many_bytes",
+                f"{self._name()}: The file is larger than {self._settings.max_bytes / 1e6:.0f} MB, "
+                "the most that is accepted. Save the picture smaller or as JPEG.",
+            )
+
+    def _end(self) -> None:
+        assert self._segment is not None
+        data = b"".join(self._pieces)
+        if self._segment.name != FIELD:
+            self._fields[self._segment.name or ""] = data.decode("utf-8", "replace")
+        elif data or self._segment.filename:
+            # A browser sends a part without name and bytes where no file was chosen.
+            if len(self._uploads) == self._settings.max_files:
+                raise ProblemError(
+                    "too_many_files",
+                    f"Send at most {self._settings.max_files} pictures in one request.",
+                )
+            self._uploads.append(Upload(self._name(), data))
+        self._segment, self._pieces = None, []
+
+    def _name(self) -> str:
+        assert self._segment is not None
+        return self._segment.filename or f"picture {len(self._uploads) + 1}"
