@@ -49,6 +49,7 @@ export function makeAnswer(prediction: Prediction, manifest: Manifest): Answer {
 function fillWarnings(element: HTMLElement, prediction: Prediction): void {
   const part = find(element, "warnings", "part");
   part.hidden = prediction.warnings.length === 0;
+  if (prediction.refused) put(part, "warnings-title", words.warnings.title_refused);
   const list = find(part, "warning-list");
   for (const warning of prediction.warnings) {
     const item = document.createElement("li");
@@ -109,9 +110,9 @@ function fillSet(element: HTMLElement, prediction: Prediction, manifest: Manifes
   }
   list.hidden = others.length === 0;
   find(element, "set-alone").hidden = others.length > 0;
-  const why = prediction.prediction_set.includes(predicted.id)
-    ? words.set.why
-    : words.set.why_without;
+  const isListed = prediction.prediction_set.includes(predicted.id);
+  const listed = others.length > 0 ? words.set.why : words.set.why_alone;
+  const why = isListed ? listed : words.set.why_without;
   const coverage = percent(1 - manifest.conformal.alpha);
   put(element, "set-why", fill(why, { name: phrase(predicted.name), coverage }));
 }

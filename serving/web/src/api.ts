@@ -1,7 +1,7 @@
 import { fill, words } from "./words";
 
 export type Verdict = "suspicious" | "not_suspicious";
-export type Warning = keyof Omit<typeof words.warnings, "title">;
+export type Warning = Exclude<keyof typeof words.warnings, "title" | "title_refused">;
 
 /** The server's answer to one picture, as `POST /api/v1/predictions` gives it. */
 export interface Prediction {

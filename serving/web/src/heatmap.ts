@@ -3,32 +3,32 @@ import { ramp } from "./ramp";
 
 const SIDE = 256;
 
+/** Evidence from 0 to 1, row by row. */
+interface Field {
+  width: number;
+  height: number;
+  values: Float32Array;
+}
+
 /**
  * Paints a grey heatmap (a data URI) onto `canvas` in the ramp's colours, clear where there is no
  * evidence. Resolves to whether there is any.
  */
 export async function paintHeatmap(canvas: HTMLCanvasElement, uri: string): Promise<boolean> {
-  const map = new Image();
-  map.src = uri;
-  await map.decode();
+  const map = await read(uri);
+  const { values } = enlarge(map, SIDE);
   canvas.width = SIDE;
   canvas.height = SIDE;
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const context = canvas.getContext("2d");
   if (!context) return false;
-  // The map is a few cells wide: smoothed before it is coloured, so that no step is invented
-  // between two colours of the ramp.
-  context.imageSmoothingQuality = "high";
-  context.drawImage(map, 0, 0, SIDE, SIDE);
-  const pixels = context.getImageData(0, 0, SIDE, SIDE);
-  let strongest = 0;
-  for (let i = 0; i < pixels.data.length; i += 4) {
-    const evidence = pixels.data[i] ?? 0;
-    strongest = Math.max(strongest, evidence);
-    pixels.data.set(ramp.subarray(evidence * 3, evidence * 3 + 3), i);
-    pixels.data[i + 3] = opacity(evidence / 255);
-  }
+  const pixels = context.createImageData(SIDE, SIDE);
+  values.forEach((evidence, i) => {
+    const step = Math.round(evidence * 255);
+    pixels.data.set(ramp.subarray(step * 3, step * 3 + 3), i * 4);
+    pixels.data[i * 4 + 3] = 255 * opacity(evidence);
+  });
   context.putImageData(pixels, 0, 0);
-  return strongest > 0;
+  return map.values.some((evidence) => evidence > 0);
 }
 
 /** Lays `canvas` over the part of the picture that the model saw. */
@@ -40,7 +40,69 @@ export function place(canvas: HTMLCanvasElement, view: Prediction["view"]): void
   canvas.style.height = `${(bottom - top) * 100}%`;
 }
 
-/** Opacity from 0 to 255: rises smoothly, so that weak evidence leaves the picture as it is. */
+async function read(uri: string): Promise<Field> {
+  const image = new Image();
+  image.src = uri;
+  await image.decode();
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("This browser draws no 2D canvas");
+  context.drawImage(image, 0, 0);
+  const { data } = context.getImageData(0, 0, width, height);
+  const values = Float32Array.from({ length: width * height }, (_, i) => (data[i * 4] ?? 0) / 255);
+  return { width, height, values };
+}
+
+/**
+ * `map` on a square of `side` pixels, bicubic (Catmull-Rom). The map is a few cells wide, and what
+ * browsers do to enlarge a picture would show the cells' edges as shapes that mean nothing.
+ */
+function enlarge(map: Field, side: number): Field {
+  const across = resampleRows(map, side);
+  const down = resampleRows(transpose(across), side);
+  const { values } = transpose(down);
+  return { width: side, height: side, values: values.map((v) => Math.min(Math.max(v, 0), 1)) };
+}
+
+function resampleRows({ width, height, values }: Field, side: number): Field {
+  const result = new Float32Array(side * height);
+  for (let x = 0; x < side; x++) {
+    const at = ((x + 0.5) * width) / side - 0.5;
+    const first = Math.floor(at) - 1;
+    const weights = cubicWeights(at - Math.floor(at));
+    for (let y = 0; y < height; y++) {
+      let sum = 0;
+      weights.forEach((weight, i) => {
+        const column = Math.min(Math.max(first + i, 0), width - 1);
+        sum += weight * (values[y * width + column] ?? 0);
+      });
+      result[y * side + x] = sum;
+    }
+  }
+  return { width: side, height, values: result };
+}
+
+function transpose({ width, height, values }: Field): Field {
+  const result = new Float32Array(values.length);
+  values.forEach((value, i) => {
+    result[(i % width) * height + Math.floor(i / width)] = value;
+  });
+  return { width: height, height: width, values: result };
+}
+
+function cubicWeights(t: number): number[] {
+  return [
+    0.5 * (-t + 2 * t ** 2 - t ** 3),
+    0.5 * (2 - 5 * t ** 2 + 3 * t ** 3),
+    0.5 * (t + 4 * t ** 2 - 3 * t ** 3),
+    0.5 * (-(t ** 2) + t ** 3),
+  ];
+}
+
+/** Rises smoothly from 0 to 1, so that weak evidence leaves the picture as it is. */
 function opacity(evidence: number): number {
-  return 255 * evidence * evidence * (3 - 2 * evidence);
+  return evidence * evidence * (3 - 2 * evidence);
 }
