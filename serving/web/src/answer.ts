@@ -1,6 +1,6 @@
 import type { Manifest, Prediction } from "./api";
 import type { Row } from "./chart";
-import { classOf, ranked, read, type Reading } from "./reading";
+import { classOf, isBinary, ranked, read, type Reading } from "./reading";
 import { exactPercent, fill, percent, phrase, words } from "./words";
 
 /** An answer that stands on the page. */
@@ -18,7 +18,7 @@ export function makeAnswer(prediction: Prediction, manifest: Manifest): Answer {
   if (!(element instanceof HTMLElement)) throw new Error("The page has no answer template");
   const reading = read(prediction, manifest);
   element.dataset["tone"] = reading.tone;
-  element.toggleAttribute("data-unsorted", !isSorted(manifest));
+  element.toggleAttribute("data-plain", !hasKinds(manifest));
   put(element, "headline", reading.headline);
   put(element, "text", reading.text);
   put(element, "tone", words.verdict[reading.tone]);
@@ -139,7 +139,7 @@ function fillAbout(element: HTMLElement, prediction: Prediction, manifest: Manif
 function fillChart(element: HTMLElement, prediction: Prediction, manifest: Manifest): () => void {
   const rows = ranked(prediction, manifest).map(([c, probability]): Row => ({
     name: c.name,
-    note: kind(c.malignant),
+    note: hasKinds(manifest) ? kind(c.malignant) : "",
     value: percent(probability),
     probability,
     malignant: c.malignant,
@@ -161,7 +161,11 @@ function fillChart(element: HTMLElement, prediction: Prediction, manifest: Manif
   list.hidden = true;
   box.style.height = `${rows.length * 48 + 8}px`;
   const spoken = rows.map((row) =>
-    fill(words.chart.item, { name: row.name, kind: row.note, percent: row.value }),
+    fill(row.note ? words.chart.item : words.chart.plain_item, {
+      name: row.name,
+      kind: row.note,
+      percent: row.value,
+    }),
   );
   canvas.setAttribute("aria-label", fill(words.chart.label, { list: spoken.join(", ") }));
 
@@ -211,9 +215,9 @@ function fillDetails(element: HTMLElement, prediction: Prediction, manifest: Man
   );
 }
 
-/** Whether the model tells malignant from benign at all. */
-function isSorted(manifest: Manifest): boolean {
-  return manifest.classes.some((c) => c.malignant);
+/** Whether "malignant" and "benign" say more of the classes than their own names do. */
+function hasKinds(manifest: Manifest): boolean {
+  return manifest.classes.some((c) => c.malignant) && !isBinary(manifest);
 }
 
 function kind(malignant: boolean): string {

@@ -55,6 +55,11 @@ export function ranked(prediction: Prediction, manifest: Manifest): [ClassInfo, 
     .sort((a, b) => b[1] - a[1]);
 }
 
+/** Whether the model tells benign from malignant only: it has no diagnosis to name. */
+export function isBinary(manifest: Manifest): boolean {
+  return manifest.classes.length === 2 && manifest.classes.filter((c) => c.malignant).length === 1;
+}
+
 /** The words of "How to read the numbers", with the figures of one model. */
 export function readingNotes(manifest: Manifest): string[] {
   const point = manifest.operating_points[0];
@@ -68,9 +73,4 @@ export function readingNotes(manifest: Manifest): string[] {
 
 function likeliestMalignant(prediction: Prediction, manifest: Manifest): ClassInfo | undefined {
   return ranked(prediction, manifest).find(([c]) => c.malignant)?.[0];
-}
-
-/** Only benign against malignant: such a model has no diagnosis to name. */
-function isBinary(manifest: Manifest): boolean {
-  return manifest.classes.length === 2 && manifest.classes.filter((c) => c.malignant).length === 1;
 }
