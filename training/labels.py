@@ -58,7 +58,7 @@ def read_labels(
     *,
     classes: Sequence[str] | None = None,
     every_picture: bool = True,
-    partial: bool = False,
+    skipped: list[str] | None = None,
 ) -> list[LabelledPicture]:
     """Reads the table `labels`, and finds its pictures in the folders `images`, in its order.
 
@@ -75,8 +75,8 @@ def read_labels(
             `benign` and `malignant`, diagnoses are read as the one that they count as. None takes
             a plain table's labels as they are, and of the other formats the seven `DIAGNOSES`.
         every_picture: Whether a picture in `images` that has no row is an error.
-        partial: Leaves out rows whose picture is missing or whose label is not among `classes`,
-            where they are otherwise errors.
+        skipped: Where given, rows whose picture is missing or whose label is not among `classes`
+            are left out and named here; they are errors otherwise.
 
     Raises:
         DataError: naming everything that is wrong with table and pictures at once.
@@ -86,6 +86,13 @@ def read_labels(
     found = _Folders(images)
     as_class = _class_reader(classes)
     problems = _Problems()
+
+    def report(kind: str, name: str) -> None:
+        if skipped is None:
+            problems.add(kind, name)
+        else:
+            skipped.append(f"{kind}: {name}")
+
     pictures: dict[str, LabelledPicture] = {}
     seen: set[str] = set()
     labelled: set[Path] = set()
@@ -102,12 +109,10 @@ def read_labels(
             continue
         label = as_class(row.label)
         if label is None:
-            if not partial:
-                problems.add("with an unknown label", f"{image_id} ({row.label})")
+            report("with an unknown label", f"{image_id} ({row.label})")
             continue
         if not paths:
-            if not partial:
-                problems.add("without a picture", image_id)
+            report("without a picture", image_id)
             continue
         if len(paths) > 1:
             problems.add("with several pictures", f"{image_id} ({', '.join(map(str, paths))})")

@@ -57,16 +57,16 @@ def predict_files(
     pictures: Sequence[LabelledPicture],
     *,
     workers: int | None = None,
-    partial: bool = False,
+    skipped: list[str] | None = None,
 ) -> tuple[list[LabelledPicture], list[Prediction]]:
     """Predicts from every picture's file, in order, with a progress bar on standard error.
 
     Each of `workers` threads (default: one a core) reads, decodes and runs a batch of its own.
-    Returns the pictures and their predictions; with `partial` those that cannot be decoded are
-    left out.
+    Returns the pictures and their predictions; where `skipped` is given,
+    those that cannot be decoded are left out and named there.
 
     Raises:
-        DataError: naming every picture that cannot be read or decoded, unless `partial`.
+        DataError: naming every picture that cannot be read or decoded, unless `skipped` is given.
     """
     workers = workers or available_cores()
     batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
@@ -86,7 +86,9 @@ def predict_files(
             predictions += result.predictions
             failures += result.failures
             progress.update(len(batch))
-    if failures and not partial:
+    if skipped is not None:
+        skipped += failures
+    elif failures:
         named = "\n  ".join(failures[:_NAMED_AT_MOST])
         rest = len(failures) - _NAMED_AT_MOST
         more = f"\n  and {rest} more" if rest > 0 else ""

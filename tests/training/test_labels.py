@@ -85,8 +85,18 @@ def test_isic_2019s_own_columns_map_to_the_seven_or_are_named(tmp_path: Path) ->
         tmp_path,
         "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK\na,0,0,0,1,0,0,0,0,0\nb,0,0,0,0,0,0,0,1,0\n",
     )
-    assert "1 with an unknown label: b (scc)" in error(labels, images)
-    assert summary(read_labels(labels, [images], "set", partial=True)) == [("a", "akiec", "a")]
+    message = error(labels, images)
+    assert "1 with an unknown label: b (scc)" in message
+    assert "a (" not in message
+
+
+def test_rows_that_cannot_be_used_can_be_left_out_and_are_then_named(tmp_path: Path) -> None:
+    images = pictures(tmp_path, "a.jpg", "b.jpg")
+    labels = table(tmp_path, "image,label\na,mel\nb,wart\ngone,nv\n")
+    skipped: list[str] = []
+    found = read_labels(labels, [images], "set", classes=["mel", "nv"], skipped=skipped)
+    assert summary(found) == [("a", "mel", "a")]
+    assert skipped == ["with an unknown label: b (wart)", "without a picture: gone"]
 
 
 @pytest.mark.parametrize("header", ["image,label,group", "file,label,group", "file;label;group"])
@@ -168,7 +178,7 @@ def test_pictures_outside_the_table_can_be_passed_over(tmp_path: Path) -> None:
     ],
 )
 def test_a_table_that_holds_no_labels_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    assert said in error(table(tmp_path, text), tmp_path, partial=True)
+    assert said in error(table(tmp_path, text), tmp_path, skipped=[])
 
 
 def test_missing_tables_and_folders_are_named(tmp_path: Path) -> None:
