@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import (
     Example,
+    OpenAPIFormat,
     OpenAPIMediaType,
     OpenAPIType,
     Operation,
@@ -25,7 +26,15 @@ from serving.classifier import Classifier
 from serving.inference import Inference, UnknownModelError
 from serving.manifest import Manifest
 from serving.prediction import Prediction
-from serving.problems import MEDIA_TYPE, PROBLEM_TYPES, Problem, ProblemError, ProblemType, Reason
+from serving.problems import (
+    MEDIA_TYPE,
+    PROBLEM_TYPES,
+    Problem,
+    ProblemError,
+    ProblemType,
+    Reason,
+    problem,
+)
 from serving.settings import Settings
 from serving.uploads import FIELD, read_form
 
@@ -74,16 +83,25 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 def _refusals(*reasons: Reason) -> dict[int, ResponseSpec]:
     """The description of each status that these problems come with, with them as examples."""
-    kinds = [PROBLEM_TYPES[reason] for reason in reasons]
+    kinds = {reason: PROBLEM_TYPES[reason] for reason in reasons}
     return {
         status: ResponseSpec(
             Problem,
             generate_examples=False,
-            description="; ".join(kind.title for kind in kinds if kind.status == status),
+            description="; ".join(kind.title for kind in kinds.values() if kind.status == status),
             media_type=MEDIA_TYPE,
+            examples=[
+                Example(summary=kind.title, value=msgspec.to_builtins(_example(reason)))
+                for reason, kind in kinds.items()
+                if kind.status == status
+            ],
         )
-        for status in sorted({kind.status for kind in kinds})
+        for status in sorted({kind.status for kind in kinds.values()})
     }
+
+
+def _example(reason: Reason) -> Problem:
+    return problem(reason, "What was wrong with this request, and what to do.")
 
 
 @dataclass
@@ -93,7 +111,11 @@ class _PredictionsOperation(Operation):
     def __post_init__(self) -> None:
         files = Schema(
             type=OpenAPIType.ARRAY,
-            items=Schema(type=OpenAPIType.STRING, content_media_type="application/octet-stream"),
+            items=Schema(
+                type=OpenAPIType.STRING,
+                format=OpenAPIFormat.BINARY,
+                content_media_type="application/octet-stream",
+            ),
             min_items=1,
             description="One or several pictures: JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF.",
         )
@@ -121,7 +143,7 @@ class _PredictionsOperation(Operation):
             list[Prediction],
             generate_examples=False,
             description="An answer for each picture, in the order of the form",
-            examples=[Example(id="mole", value=[msgspec.to_builtins(_EXAMPLE)])],
+            examples=[Example(summary="A mole", value=[msgspec.to_builtins(_EXAMPLE)])],
         ),
         **_refusals(
             "no_file",
@@ -143,9 +165,9 @@ async def post_predictions(
     inference: NamedDependency[Inference],
     settings: NamedDependency[Settings],
     model: Annotated[
-        str | None,
+        str,
         QueryParameter(description="The model to ask; see `/api/v1/models`. Default: the first."),
-    ] = None,
+    ] = "",
     heatmaps: Annotated[
         bool,
         QueryParameter(
@@ -233,8 +255,8 @@ async def readyz() -> Health:
     return Health(status="ready")
 
 
-def find_model(inference: Inference, name: str | None) -> Classifier:
-    """The model that a request names, or the default one.
+def find_model(inference: Inference, name: str) -> Classifier:
+    """The model that a request names, or the default one where it names none.
 
     Raises:
         ProblemError: where there is none of that name.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from collections.abc import Iterator
@@ -110,7 +111,9 @@ def serve(host: str | None, port: int | None) -> None:
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", metavar="NAME", help="The model to ask; see `lesionlens models`.")
+@click.option(
+    "--model", default="", metavar="NAME", help="The model to ask; see `lesionlens models`."
+)
 @click.option("--json", "form", flag_value="json", help="One JSON object a line.")
 @click.option("--csv", "form", flag_value="csv", help="Comma-separated values.")
 @click.option(
@@ -119,9 +122,7 @@ def serve(host: str | None, port: int | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Also write into DIR each picture with where the model looked.",
 )
-def predict(
-    paths: tuple[Path, ...], model: str | None, form: str | None, heatmaps: Path | None
-) -> None:
+def predict(paths: tuple[Path, ...], model: str, form: str | None, heatmaps: Path | None) -> None:
     """Classify pictures: files, or folders with all below them.
 
     The exit status is 1 where one of them could not be read.
@@ -203,3 +204,7 @@ def _plain_errors() -> Iterator[None]:
         yield
     except (ArtifactError, SettingsError, UnknownModelError) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # whoever read the answers has seen enough; click knows
+            raise
+        raise click.ClickException(f"The answers cannot be written: {error}.") from error

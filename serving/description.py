@@ -44,7 +44,9 @@ class SwaggerPage(OpenAPIRenderPlugin):
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
+<link rel="icon" href="/static/favicon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="{ASSETS}/swagger-ui.css">
+<link rel="stylesheet" href="{ASSETS}/start.css">
 <script src="{ASSETS}/swagger-ui-bundle.js" defer></script>
 <script src="{ASSETS}/start.js" defer></script>
 </head>

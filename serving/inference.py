@@ -62,8 +62,8 @@ class Inference:
         default = self._models[self.default].manifest
         return [default, *(m.manifest for m in self._models.values() if m.manifest is not default)]
 
-    def model(self, name: str | None = None) -> Classifier:
-        """The model named `name`, or the default one.
+    def model(self, name: str = "") -> Classifier:
+        """The model named `name`, or the default one where it is empty.
 
         Raises:
             UnknownModelError: where there is none of that name.

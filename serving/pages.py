@@ -161,7 +161,7 @@ async def post_page(
     """The whole page with the answers to a posted form, for browsers without JavaScript."""
     try:
         form = await read_form(request, settings)
-        model = find_model(inference, form.fields.get("model"))
+        model = find_model(inference, form.fields.get("model", ""))
         results = await inference.answer_all(model, form.uploads, heatmaps=True)
         picture = await inference.run(preview, form.uploads[0], settings.limits)
     except Exception as error:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 from PIL import Image
 
 from serving import quality
@@ -21,27 +22,69 @@ Verdict = Literal["suspicious", "not_suspicious"]
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to one picture. `width` and `height` are the upright picture's, in pixels.
+    """The answer to one picture."""
 
-    `malignant_probability` and `verdict` are None for a model without a malignant class.
-    `heatmaps` holds, where asked for, an 8-bit grey PNG as a data URI for each class, to be laid
-    over `view`.
-    """
-
-    image: str
-    model: str
-    width: int
-    height: int
-    prediction: str
-    probabilities: dict[str, float]
-    malignant_probability: float | None
-    verdict: Verdict | None
-    prediction_set: list[str]
-    novelty: float
-    refused: bool
-    warnings: list[quality.QualityWarning]
-    view: View
-    heatmaps: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    image: Annotated[str, Meta(description="The file's name as it was sent.")]
+    model: Annotated[str, Meta(description="The model that answered.")]
+    width: Annotated[int, Meta(description="Pixels of the upright picture from left to right.")]
+    height: Annotated[int, Meta(description="Pixels of the upright picture from top to bottom.")]
+    prediction: Annotated[
+        str,
+        Meta(
+            description="The id of the class that fits best, once rare classes got their due: the "
+            "largest probability times its decision offset. It need not be the likeliest."
+        ),
+    ]
+    probabilities: Annotated[
+        dict[str, float],
+        Meta(description="Each class's calibrated probability, by its id; they sum to 1."),
+    ]
+    malignant_probability: Annotated[
+        float | None,
+        Meta(description="The sum over the malignant classes; null for a model that has none."),
+    ]
+    verdict: Annotated[
+        Verdict | None,
+        Meta(
+            description="Whether malignant_probability reaches the threshold of the model's first "
+            "operating point. Often suspicious where the likeliest class is benign."
+        ),
+    ]
+    prediction_set: Annotated[
+        list[str],
+        Meta(
+            description="The classes that cannot be ruled out, by falling probability: a conformal "
+            "set, which holds the truth as often as the model's `conformal.alpha` says."
+        ),
+    ]
+    novelty: Annotated[
+        float, Meta(description="How unlike the training pictures it is; larger is less alike.")
+    ]
+    refused: Annotated[
+        bool,
+        Meta(
+            description="Whether novelty is above the model's threshold: then nothing else here "
+            "should be believed."
+        ),
+    ]
+    warnings: Annotated[
+        list[quality.QualityWarning],
+        Meta(description="What is wrong with the picture and may mislead the model."),
+    ]
+    view: Annotated[
+        View,
+        Meta(
+            description="What part of the upright picture the model saw: left, top, right, bottom "
+            "as fractions, beyond 0 and 1 where the picture was padded."
+        ),
+    ]
+    heatmaps: Annotated[
+        dict[str, str] | msgspec.UnsetType,
+        Meta(
+            description="Where the evidence for each class is: an 8-bit grey PNG as a data URI, to "
+            "be laid over view. Only where asked for."
+        ),
+    ] = msgspec.UNSET
 
 
 def predict(
@@ -125,5 +168,6 @@ def _read(
 def _as_data_uri(heatmap: Floats) -> str:
     """An 8-bit grey PNG of `heatmap` `[h, w]` in [0, 1] as a data URI."""
     buffer = io.BytesIO()
-    Image.fromarray(np.rint(heatmap * 255).astype(np.uint8)).save(buffer, "PNG")
+    levels = np.rint(np.nan_to_num(heatmap).clip(0, 1) * 255)
+    Image.fromarray(levels.astype(np.uint8)).save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
