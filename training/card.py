@@ -40,8 +40,8 @@ def write(
         _uses(manifest),
         _origin(manifest),
         _results(evaluation),
-        _classes(evaluation, plots),
-        _verdict(evaluation, plots),
+        _classes(manifest, evaluation, plots),
+        _verdict(manifest, evaluation, plots),
         _calibration(manifest, evaluation, plots),
         _sets(evaluation),
         _refusals(manifest, evaluation, plots),
@@ -173,11 +173,17 @@ def _results(evaluation: Evaluation) -> str:
     return "\n\n".join(lines)
 
 
-def _classes(evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
+def _classes(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
     rows = [_class_row(c) for c in evaluation.classes if c.pictures]
     header = ["class", "pictures", "lesions", "sensitivity", "specificity", "AUC"]
     few = [c.id for c in evaluation.classes if 0 < c.pictures < FEW]
-    lines = ["### Each class against the others", _table(header, rows)]
+    offsets = ", ".join(f"{id} {manifest.decision_offsets[id]:.2f}" for id in manifest.class_ids)
+    lines = [
+        "### Each class against the others",
+        "The predicted class is the one with the largest probability times its offset, so that "
+        f"rare classes get their due: {offsets}. Sensitivity and specificity are of that class.",
+        _table(header, rows),
+    ]
     if few:
         lines.append(
             f"† Fewer than {FEW} pictures ({', '.join(few)}): such a figure says little, as its "
@@ -197,26 +203,30 @@ def _class_row(figures: ClassFigures) -> list[str]:
     ]
 
 
-def _verdict(evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
+def _verdict(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
     figures = evaluation.malignant
     if figures is None:
         return ""
+    point = manifest.operating_points[0]
+    low, high = point.interval
     lines = [
         "## The verdict",
         "A picture is called suspicious from a malignant probability of "
-        f"{figures.threshold:.1%} on. The threshold was chosen on other pictures, to miss few "
-        "malignant lesions at the price of false alarms.",
+        f"{_percent(figures.threshold, 1)} on. The threshold was chosen on other pictures, to miss "
+        "few malignant lesions at the price of false alarms; there it reached a sensitivity of "
+        f"{point.sensitivity:.3f} ({low:.3f} to {high:.3f}, {point.n} malignant pictures) and a "
+        f"specificity of {point.specificity:.3f}.",
     ]
     said = []
     if figures.pictures:
         said.append(
             f"Of {figures.pictures} malignant pictures it **missed {figures.missed}** "
-            f"(sensitivity {_interval(figures.sensitivity)})."
+            f"(sensitivity {_interval(figures.sensitivity, brackets=False)})."
         )
     if figures.benign:
         said.append(
             f"Of {figures.benign} benign pictures it called {figures.alarmed} suspicious "
-            f"(specificity {_interval(figures.specificity)})."
+            f"(specificity {_interval(figures.specificity, brackets=False)})."
         )
     lines.append(" ".join(said))
     if len(figures.diagnoses) > 1:
@@ -269,7 +279,7 @@ def _sets(evaluation: Evaluation) -> str:
     return "\n\n".join(
         [
             "## Prediction sets",
-            f"The prediction set should hold the truth in {1 - figures.alpha:.0%} of pictures like "
+            f"The set should hold the truth in {_percent(1 - figures.alpha)} of pictures like "
             f"these. Here it held it in {_interval(figures.coverage)}, with "
             f"{_interval(figures.mean_size, 2)} classes on average and a single one in "
             f"{_interval(figures.single)}.",
@@ -366,10 +376,15 @@ def _images(plots: Mapping[str, Plot], *names: str) -> list[str]:
     ]
 
 
-def _interval(figure: Figure | None, digits: int = 3) -> str:
+def _interval(figure: Figure | None, digits: int = 3, *, brackets: bool = True) -> str:
     if figure is None:
         return "unknown"
-    return f"{figure.value:.{digits}f} ({figure.low:.{digits}f} to {figure.high:.{digits}f})"
+    interval = f"{figure.low:.{digits}f} to {figure.high:.{digits}f}"
+    return f"{figure.value:.{digits}f}" + (f" ({interval})" if brackets else f", {interval}")
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"
 
 
 def _either(names: Sequence[str], word: str = "or") -> str:

@@ -287,6 +287,8 @@ def main(config: DictConfig) -> None:
     try:
         folder = Path(config.artifacts) / config.model.name
         seed = contract.load(folder).training.seed if config.seed is None else config.seed
+        # Extra sets are for training only: the test part is there without them.
+        config.data.extra = {}
         data: Any = OmegaConf.to_container(config.data, resolve=True)
         evaluation = evaluate_artifact(folder, read_sets(data, seed), resamples=config.resamples)
     except (ArtifactError, DataError) as error:

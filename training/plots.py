@@ -71,7 +71,8 @@ def draw(
         _save(folder, _NOVELTY, lambda: _novelty(predictions, manifest.novelty_threshold)),
     ]
     if _curves(predictions, evaluation):
-        plots.append(_save(folder, _ROC, lambda: _roc(predictions, evaluation)))
+        plot = _ROC if evaluation.malignant else _ROC_OF_CLASSES
+        plots.append(_save(folder, plot, lambda: _roc(predictions, evaluation)))
     malignant = evaluation.malignant
     if malignant is not None and malignant.auc is not None:
         plots.append(_save(folder, _OPERATING, lambda: _operating(predictions, malignant)))
@@ -88,6 +89,11 @@ _ROC = Plot(
     "ROC curves",
     "Sensitivity against false alarms, for every threshold: each class against all others, and "
     "malignant against benign with the verdict's threshold marked.",
+)
+_ROC_OF_CLASSES = Plot(
+    "roc.png",
+    "ROC curves",
+    "Sensitivity against false alarms, for every threshold: each class against all others.",
 )
 _RELIABILITY = Plot(
     "reliability.png",

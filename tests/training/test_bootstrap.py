@@ -1,0 +1,90 @@
+"""Intervals: over lesions, repeatable, honest where everything is right, and true to their 95 %."""
+
+import numpy as np
+import pytest
+
+from training.bootstrap import Bootstrap, ratio
+
+
+def alone(count: int) -> list[str]:
+    """Each picture is a lesion of its own."""
+    return [str(i) for i in range(count)]
+
+
+def test_a_share_has_its_value_its_count_and_a_binomial_interval() -> None:
+    hit = np.arange(1000) < 800
+    figure = Bootstrap(alone(1000)).share(hit)
+    assert figure is not None
+    assert (figure.value, figure.n) == (0.8, 1000)
+    half = 1.96 * np.sqrt(0.8 * 0.2 / 1000)
+    assert figure.low == pytest.approx(0.8 - half, abs=0.004)
+    assert figure.high == pytest.approx(0.8 + half, abs=0.004)
+
+
+def test_five_pictures_of_a_lesion_count_as_one_case() -> None:
+    hit = np.repeat(np.arange(200) < 160, 5)
+    by_picture = Bootstrap(alone(1000)).share(hit)
+    by_lesion = Bootstrap([str(i // 5) for i in range(1000)]).share(hit)
+    assert by_picture is not None
+    assert by_lesion is not None
+    ratio_of_widths = (by_lesion.high - by_lesion.low) / (by_picture.high - by_picture.low)
+    assert ratio_of_widths == pytest.approx(np.sqrt(5), rel=0.1)
+
+
+def test_the_interval_holds_the_truth_about_95_times_in_100() -> None:
+    random = np.random.default_rng(0)
+    held = 0
+    for trial in range(300):
+        figure = Bootstrap(alone(150), resamples=400, seed=trial).share(random.random(150) < 0.7)
+        assert figure is not None
+        held += figure.low <= 0.7 <= figure.high
+    assert 0.91 <= held / 300 <= 0.98
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> None:
+    hit = np.random.default_rng(0).random(300) < 0.6
+    assert Bootstrap(alone(300), seed=1).share(hit) == Bootstrap(alone(300), seed=1).share(hit)
+    assert Bootstrap(alone(300), seed=1).share(hit) != Bootstrap(alone(300), seed=2).share(hit)
+
+
+@pytest.mark.parametrize("hit", [True, False])
+def test_eleven_of_eleven_is_no_certainty(hit: bool) -> None:
+    figure = Bootstrap(alone(11)).share(np.full(11, hit))
+    assert figure is not None
+    # Clopper and Pearson: 1 - 0.025 ** (1 / 11)
+    assert figure.high - figure.low == pytest.approx(0.2849, abs=1e-4)
+    assert figure.value in (figure.low, figure.high)
+
+
+def test_no_picture_gives_no_figure() -> None:
+    assert Bootstrap(alone(5)).share(np.ones(5, bool), np.zeros(5, bool)) is None
+
+
+def test_resamples_without_a_rare_class_are_passed_over() -> None:
+    hit = np.zeros(100, bool)
+    among = np.zeros(100, bool)
+    hit[0] = among[0] = among[1] = True
+    figure = Bootstrap(alone(100)).share(hit, among)
+    assert figure is not None
+    assert (figure.value, figure.n) == (0.5, 2)
+    assert (figure.low, figure.high) == (0.0, 1.0)
+
+
+def test_a_paired_difference_is_far_narrower_than_two_intervals_apart() -> None:
+    random = np.random.default_rng(0)
+    first = random.random(800) < 0.8
+    second = first.copy()
+    second[np.flatnonzero(first)[:16]] = False
+    everyone = np.ones(800)
+    bootstrap = Bootstrap(alone(800))
+    figure = bootstrap.difference(
+        lambda weights: ratio(weights, first, everyone),
+        lambda weights: ratio(weights, second, everyone),
+        800,
+    )
+    single = bootstrap.share(first)
+    assert figure is not None
+    assert single is not None
+    assert figure.value == pytest.approx(0.02)
+    assert 0 < figure.low < 0.02 < figure.high
+    assert figure.high - figure.low < 0.5 * (single.high - single.low)

@@ -1,0 +1,255 @@
+"""From labelled files to a report, through serving's own code, as the command line does it."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from serving import manifest as contract
+from serving.classifier import Classifier
+from serving.manifest import ArtifactError, Manifest
+from serving.pictures import prepare
+from serving.prediction import predict
+from tests.artifact_factory import SEVEN, TWO, make_artifacts
+from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
+from training.data.sets import Pictures, PictureSet
+from training.data.splits import Split, digest
+from training.evaluate import command, evaluate_artifact
+from training.labels import DataError, LabelledPicture
+from training.metrics import Evaluation
+
+DIAGNOSES = [c.id for c in SEVEN]
+MALIGNANT = {c.id for c in SEVEN if c.malignant}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four pictures of each diagnosis, the malignant ones red."""
+    folder = tmp_path_factory.mktemp("images")
+    for number, name in enumerate(LABELS):
+        redness = SUSPICIOUS_REDNESS if LABELS[name] in MALIGNANT else HARMLESS_REDNESS
+        picture = draw_lesion(number, 120, 90, redness)
+        (folder / f"{name}.jpg").write_bytes(encode(picture, quality=95))
+    return folder
+
+
+LABELS = {f"{id}_{number}": id for id in DIAGNOSES for number in range(4)}
+
+
+@pytest.fixture(autouse=True)
+def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = make_artifacts(tmp_path / "artifacts")
+    monkeypatch.setenv("LESIONLENS_ARTIFACTS", str(root))
+    return root
+
+
+def metadata(labels: Mapping[str, str]) -> str:
+    rows = [f"HAM_{name[:-1]}{int(name[-1]) // 2},{name},{dx},histo" for name, dx in labels.items()]
+    return "\n".join(["lesion_id,image_id,dx,dx_type", *rows])
+
+
+def one_hot(labels: Mapping[str, str]) -> str:
+    rows = [
+        ",".join([name, *("1.0" if id == dx else "0.0" for id in DIAGNOSES)])
+        for name, dx in labels.items()
+    ]
+    return "\n".join(["image," + ",".join(DIAGNOSES).upper(), *rows])
+
+
+def plain(labels: Mapping[str, str]) -> str:
+    return "\n".join(["image,label", *(f"{name},{dx}" for name, dx in labels.items())])
+
+
+def run(images: Path, table: str, out: Path, *options: str, model: str = "mobilenet") -> Result:
+    labels = out.parent / "labels.csv"
+    labels.write_text(table, encoding="utf-8")
+    given = ["--model", model, "--images", str(images), "--labels", str(labels), "--out", str(out)]
+    return CliRunner().invoke(command, [*given, "--resamples", "100", *options])
+
+
+def read_metrics(folder: Path) -> Evaluation:
+    return msgspec.json.decode((folder / "metrics.json").read_bytes(), type=Evaluation)
+
+
+@pytest.mark.parametrize(("form", "lesions"), [(metadata, 14), (one_hot, 28), (plain, 28)])
+def test_any_table_of_labels_gives_the_report(images, tmp_path, form, lesions) -> None:
+    out = tmp_path / "report"
+    result = run(images, form(LABELS), out)
+    assert result.exit_code == 0, result.output
+    evaluation = read_metrics(out)
+    assert (evaluation.pictures, evaluation.lesions) == (28, lesions)
+    # The factory's model tells red from brown lesions without fail.
+    assert evaluation.malignant is not None
+    assert evaluation.malignant.auc is not None
+    assert evaluation.malignant.auc.value == 1
+    assert (evaluation.malignant.missed, evaluation.malignant.alarmed) == (0, 0)
+    assert sorted(p.name for p in out.iterdir()) == [
+        "README.md",
+        "confidence.png",
+        "confusion.png",
+        "metrics.json",
+        "novelty.png",
+        "operating_point.png",
+        "reliability.png",
+        "roc.png",
+    ]
+    assert "missed 0 of 12 malignant" in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_is_measured_is_what_the_server_would_answer(images, artifacts, tmp_path) -> None:
+    table = tmp_path / "predictions.csv"
+    result = run(images, plain(LABELS), tmp_path / "report", "--predictions", str(table))
+    assert result.exit_code == 0, result.output
+    model = Classifier(artifacts / "mobilenet")
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == list(LABELS)
+    for row in rows[::5]:
+        data = (images / f"{row['image']}.jpg").read_bytes()
+        prepared = prepare(data, model.manifest.preprocessing)
+        (answer,) = predict(model, [row["image"]], [prepared])
+        assert (row["label"], row["prediction"]) == (LABELS[row["image"]], answer.prediction)
+        assert row["verdict"] == answer.verdict
+        assert row["prediction_set"].split() == answer.prediction_set
+        for id, probability in answer.probabilities.items():
+            assert float(row[id]) == pytest.approx(probability, abs=1e-6)
+
+
+def test_pictures_are_told_by_name_only_where_asked_for(images, tmp_path) -> None:
+    out = tmp_path / "report"
+    assert run(images, plain(LABELS), out).exit_code == 0
+    for file in ("metrics.json", "README.md"):
+        said = (out / file).read_text(encoding="utf-8")
+        assert "mel_0" not in said
+        assert str(tmp_path) not in said
+
+
+def test_a_model_of_two_classes_takes_diagnoses(images, tmp_path) -> None:
+    out = tmp_path / "report"
+    result = run(images, one_hot(LABELS), out, model="cnn")
+    assert result.exit_code == 0, result.output
+    evaluation = read_metrics(out)
+    assert [(c.id, c.pictures) for c in evaluation.classes] == [("benign", 16), ("malignant", 12)]
+    assert evaluation.balanced_accuracy is not None
+    assert evaluation.balanced_accuracy.value == 1
+
+
+def test_a_set_with_three_of_the_classes_is_measured_on_those(images, tmp_path) -> None:
+    out = tmp_path / "report"
+    three = {name: dx for name, dx in LABELS.items() if dx in {"mel", "nv", "bkl"}}
+    result = run(images, plain(three), out)
+    assert result.exit_code == 0, result.output
+    assert read_metrics(out).pictures == 12
+    assert "No picture here is akiec, bcc, df or vasc" in (out / "README.md").read_text("utf-8")
+
+
+def test_rows_that_do_not_fit_are_an_error_that_names_them(images, tmp_path) -> None:
+    labels = {**LABELS, "absent": "mel", "nv_0": "wart"}
+    result = run(images, plain(labels), tmp_path / "report")
+    assert result.exit_code == 1
+    assert "absent" in result.output
+    assert "nv_0 (wart)" in result.output
+    assert not (tmp_path / "report").exists()
+
+
+def test_partial_leaves_them_out_and_says_how_many(images, tmp_path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for path in images.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    labels = {**LABELS, "absent": "mel", "bad": "nv"}
+    refused = run(folder, plain({**LABELS, "bad": "nv"}), tmp_path / "report")
+    assert refused.exit_code == 1
+    assert "bad.jpg" in refused.output
+    result = run(folder, plain(labels), tmp_path / "report", "--partial")
+    assert result.exit_code == 0, result.output
+    evaluation = read_metrics(tmp_path / "report")
+    assert (evaluation.pictures, evaluation.left_out) == (28, 2)
+    assert "Left out: 2 rows" in (tmp_path / "report" / "README.md").read_text(encoding="utf-8")
+
+
+def test_pictures_unlike_a_lesion_are_counted_as_refused(tmp_path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"l{number}.png").write_bytes(encode(draw_lesion(number, 120, 90), "PNG"))
+    (folder / "flat.png").write_bytes(encode(draw_flat(120, 90), "PNG"))
+    table = plain({"l0": "nv", "l1": "nv", "l2": "mel", "flat": "nv"})
+    assert run(folder, table, tmp_path / "report").exit_code == 0
+    refused = read_metrics(tmp_path / "report").refused
+    assert refused is not None
+    assert refused.value == 0.25
+
+
+def test_an_unknown_model_is_told_which_there_are(images, tmp_path) -> None:
+    result = run(images, plain(LABELS), tmp_path / "report", model="resnet")
+    assert result.exit_code == 1
+    assert "There are: cnn, mobilenet" in result.output
+
+
+class TestTestSplit:
+    """`make evaluate`: the artifact over the test part of what it was trained on."""
+
+    @pytest.fixture
+    def pictures(self, images: Path) -> Pictures:
+        """Everything drawn is the test part; the others hold a picture each."""
+        drawn = [
+            LabelledPicture(images / f"{name}.jpg", name, label, name[:-1], "drawn")
+            for name, label in LABELS.items()
+        ]
+        parts: Split = {
+            "train": drawn[:1],
+            "validation": drawn[1:2],
+            "calibration": drawn[2:3],
+            "test": drawn[3:],
+        }
+        described = PictureSet(name="Drawn", root="data", licence="none", source="drawn")
+        return Pictures(parts, [], SEVEN, [described])
+
+    def trained_on(self, folder: Path, pictures: Pictures) -> Manifest:
+        manifest = contract.load(folder)
+        training = msgspec.structs.replace(manifest.training, split_digest=digest(pictures.parts))
+        return contract.save(msgspec.structs.replace(manifest, training=training), folder)
+
+    @pytest.mark.parametrize("name", ["mobilenet", "cnn"])
+    def test_the_report_and_its_headline_become_part_of_the_artifact(
+        self, artifacts: Path, pictures: Pictures, name: str
+    ) -> None:
+        folder = artifacts / name
+        before = self.trained_on(folder, pictures)
+        evaluation = evaluate_artifact(folder, pictures, resamples=100)
+        after = contract.load(folder)  # which checks every hash
+        assert evaluation.pictures == 25
+        assert evaluation.split_digest == before.training.split_digest
+        assert {"report/README.md", "report/metrics.json", "report/roc.png"} <= set(after.files)
+        measured = {metric.name: metric for metric in after.metrics}
+        assert measured["malignant_auc"].value == 1
+        assert measured["malignant_sensitivity"].n == 9
+        assert after.files["model.onnx"] == before.files["model.onnx"]
+        assert read_metrics(folder / "report") == evaluation
+
+    def test_a_second_report_replaces_the_first(self, artifacts: Path, pictures: Pictures) -> None:
+        folder = artifacts / "cnn"
+        self.trained_on(folder, pictures)
+        evaluate_artifact(folder, pictures, resamples=100)
+        first = contract.load(folder)
+        evaluate_artifact(folder, pictures, resamples=100)
+        assert contract.load(folder) == first
+
+    def test_another_split_is_refused(self, artifacts: Path, pictures: Pictures) -> None:
+        with pytest.raises(ArtifactError, match="was trained on the split"):
+            evaluate_artifact(artifacts / "mobilenet", pictures, resamples=100)
+        assert not (artifacts / "mobilenet" / "report").exists()
+
+    def test_another_data_sets_classes_are_refused(
+        self, artifacts: Path, pictures: Pictures
+    ) -> None:
+        folder = artifacts / "mobilenet"
+        self.trained_on(folder, pictures)
+        other = msgspec.structs.replace(pictures, classes=TWO)
+        with pytest.raises(DataError, match="benign, malignant"):
+            evaluate_artifact(folder, other, resamples=100)
