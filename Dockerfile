@@ -2,7 +2,7 @@
 FROM node:24-slim AS page
 WORKDIR /source/serving/web
 COPY serving/web/package.json serving/web/package-lock.json serving/web/.npmrc ./
-RUN npm ci --no-audit --no-fund
+RUN npm ci
 COPY serving/web ./
 COPY serving/templates ../templates
 COPY serving/words ../words
@@ -32,5 +32,5 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
   CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
-# The platform names the port; exec hands its signals to the server.
-CMD ["sh", "-c", "exec lesionlens serve --host 0.0.0.0 --port \"$PORT\""]
+# PORT is the platform's to say; without a shell between, its signals reach the server.
+CMD ["lesionlens", "serve", "--host", "0.0.0.0"]

@@ -111,7 +111,7 @@ endef
 
 $(WEB)/node_modules/.made: $(WEB)/package.json $(WEB)/package-lock.json | $(MADE)/venv
 	$(NODE)
-	cd $(WEB) && npm ci --no-audit --no-fund --loglevel=error
+	cd $(WEB) && npm ci --loglevel=error
 	@touch $@
 
 $(PAGE): $(WEB)/node_modules/.made $(PAGE_SOURCES)
