@@ -27,6 +27,9 @@ _PEOPLE = {
 }
 """Who is on the pictures of a known set."""
 
+_TOLD_ABOVE = frozenset({"hardware", "seconds", "validation_balanced_accuracy"})
+"""What stands in the manifest's configuration about the run itself."""
+
 
 def write(
     manifest: Manifest,
@@ -110,9 +113,15 @@ def _origin(manifest: Manifest) -> str:
         ["Commit", f"`{training.commit}`"],
         ["Versions", ", ".join(f"{name} {v}" for name, v in training.versions.items())],
     ]
-    for key, name in (("hardware", "Trained on"), ("minutes", "Minutes of training")):
-        if key in training.config:
-            facts.append([name, f"{training.config[key]}"])
+    record = training.config
+    if "hardware" in record:
+        facts.append(["Trained on", f"{record['hardware']}"])
+    if "seconds" in record:
+        facts.append(["Time of training", _duration(float(record["seconds"]))])
+    if "validation_balanced_accuracy" in record:
+        reached = f"{float(record['validation_balanced_accuracy']):.3f}"
+        facts.append(["Balanced accuracy on validation", reached])
+    config = {key: value for key, value in record.items() if key not in _TOLD_ABOVE}
     parity = manifest.parity
     return f"""## What it was made from
 
@@ -129,7 +138,7 @@ difference of a probability was {parity.probability:.1g}, of a heatmap {parity.h
 <details><summary>The configuration of the training</summary>
 
 ```yaml
-{OmegaConf.to_yaml(OmegaConf.create(dict(training.config))).rstrip()}
+{OmegaConf.to_yaml(OmegaConf.create(config)).rstrip()}
 ```
 
 </details>"""
@@ -385,6 +394,11 @@ def _interval(figure: Figure | None, digits: int = 3, *, brackets: bool = True) 
 
 def _percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:.{digits}f} %"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _either(names: Sequence[str], word: str = "or") -> str:

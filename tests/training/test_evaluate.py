@@ -1,6 +1,9 @@
 """From labelled files to a report, through serving's own code, as the command line does it."""
 
 import csv
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from serving.prediction import predict
 from tests.artifact_factory import SEVEN, TWO, make_artifacts
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
 from training.data.sets import Pictures, PictureSet
-from training.data.splits import Split, digest
+from training.data.splits import Split, digest, split
 from training.evaluate import command, evaluate_artifact
 from training.labels import DataError, LabelledPicture
 from training.metrics import Evaluation
@@ -253,3 +256,37 @@ class TestTestSplit:
         other = msgspec.structs.replace(pictures, classes=TWO)
         with pytest.raises(DataError, match="benign, malignant"):
             evaluate_artifact(folder, other, resamples=100)
+
+
+def test_the_line_of_make_evaluate_finds_data_split_and_artifact_by_itself(
+    images: Path, artifacts: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "ham10000"
+    root.mkdir()
+    rows = [f"HAM_{name},{name},{dx}" for name, dx in LABELS.items()]
+    (root / "HAM10000_metadata.csv").write_text("\n".join(["lesion_id,image_id,dx", *rows]))
+    (root / "images").symlink_to(images)
+    folder = artifacts / "cnn"
+    manifest = contract.load(folder)
+    described = PictureSet(
+        name="HAM10000",
+        root=str(root),
+        licence="none",
+        source="drawn",
+        labels="HAM10000_metadata.csv",
+        images=["images"],
+    )
+    parts = split(described.read(DIAGNOSES), seed=7)
+    training = msgspec.structs.replace(manifest.training, split_digest=digest(parts), seed=7)
+    contract.save(msgspec.structs.replace(manifest, training=training), folder)
+    overrides = ["model=cnn", "experiment=travel", "resamples=100"]
+    result = subprocess.run(
+        [sys.executable, "-m", "training.evaluate", *overrides],
+        env={**os.environ, "HAM10000_DIR": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "cnn on the test split of HAM10000: 7 pictures" in result.stdout
+    assert "report/README.md" in contract.load(folder).files

@@ -114,6 +114,18 @@ def test_the_card_says_where_the_model_comes_from(text: str, manifest: Manifest)
         assert said in text
 
 
+def test_the_card_says_what_trained_it_and_for_how_long(
+    manifest: Manifest, evaluation: Evaluation
+) -> None:
+    config = {"hardware": "a drawn card", "seconds": 7500.0, "validation_balanced_accuracy": 0.8125}
+    training = msgspec.structs.replace(manifest.training, config={**config, "epochs": 30})
+    told_of = msgspec.structs.replace(manifest, training=training)
+    text = card.write(told_of, evaluation, {}, ["again"])
+    for row in ("Trained on | a drawn card", "Time of training | 2 h 5 min", "validation | 0.812"):
+        assert row in text
+    assert "epochs: 30" in text
+
+
 def test_classes_with_few_pictures_are_marked(text: str, evaluation: Evaluation) -> None:
     few = [c for c in evaluation.classes if c.pictures < 30]
     many = [c for c in evaluation.classes if c.pictures >= 30]
