@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 SCHEMA_VERSION = 1
 FILE_NAME = "model.json"
@@ -25,35 +26,41 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class ClassInfo(Struct, frozen=True):
     """One answer of a model, in the order of its outputs."""
 
-    id: str
-    name: str
-    description: str
-    source: str
-    malignant: bool
+    id: Annotated[str, Meta(description="What the answers call it.")]
+    name: Annotated[str, Meta(description="Its name for people.")]
+    description: Annotated[str, Meta(description="What it is, in plain words.")]
+    source: Annotated[str, Meta(description="Where the description comes from.")]
+    malignant: Annotated[
+        bool, Meta(description="Whether it counts towards the malignant probability.")
+    ]
 
 
 class Preprocessing(Struct, frozen=True):
     """The way from an upright RGB picture to the network's square input of `size` pixels."""
 
-    fit: Literal["squash", "crop", "pad"]
-    size: int
-    resampling: Literal["bicubic"] = "bicubic"
+    fit: Annotated[
+        Literal["squash", "crop", "pad"],
+        Meta(
+            description="How a picture becomes square: the whole of it out of proportion, its "
+            "central square, or the whole of it between bars."
+        ),
+    ]
+    size: Annotated[int, Meta(description="Pixels of the network's input from side to side.")]
+    resampling: Annotated[Literal["bicubic"], Meta(description="Antialiased.")] = "bicubic"
 
 
 class OperatingPoint(Struct, frozen=True):
-    """A threshold on a score, and what it reached on the calibration split.
-
-    `interval` is the 95 % interval of the sensitivity, `n` the number of malignant pictures
-    that it was measured on.
-    """
+    """A threshold on a score, and what it reached on the calibration split."""
 
     name: str
-    score: Literal["malignant_probability"]
-    threshold: float
-    sensitivity: float
-    specificity: float
-    interval: tuple[float, float]
-    n: int
+    score: Annotated[
+        Literal["malignant_probability"], Meta(description="The figure that is compared.")
+    ]
+    threshold: Annotated[float, Meta(description="The verdict is suspicious from here.")]
+    sensitivity: Annotated[float, Meta(description="The share of the malignant that it caught.")]
+    specificity: Annotated[float, Meta(description="The share of the benign that it let pass.")]
+    interval: Annotated[tuple[float, float], Meta(description="95 % interval of the sensitivity.")]
+    n: Annotated[int, Meta(description="The malignant pictures behind it.")]
 
 
 class Conformal(Struct, frozen=True):
@@ -65,21 +72,27 @@ class Conformal(Struct, frozen=True):
     """
 
     method: Literal["class_conditional_lac"]
-    alpha: float
-    quantiles: dict[str, float]
-    counts: dict[str, int]
+    alpha: Annotated[float, Meta(description="The share of pictures whose set may miss the truth.")]
+    quantiles: Annotated[
+        dict[str, float],
+        Meta(description="A class is in the set where 1 minus its probability is at most this."),
+    ]
+    counts: Annotated[
+        dict[str, int], Meta(description="The calibration pictures behind each quantile.")
+    ]
 
 
 class Quality(Struct, frozen=True):
     """Below these figures an answer comes with a warning; set from the calibration split."""
 
-    min_side: int
-    """pixels, shorter side of the upright picture"""
-    min_sharpness: float
-    min_luminance: float
-    """0 to 1, median over the picture"""
-    min_lesion_share: float
-    """share of the picture that is darker than its surroundings"""
+    min_side: Annotated[int, Meta(description="Pixels, shorter side of the upright picture.")]
+    min_sharpness: Annotated[
+        float, Meta(description="Standard deviation of the Laplacian over that of the greys.")
+    ]
+    min_luminance: Annotated[float, Meta(description="Median over the picture, 0 to 1.")]
+    min_lesion_share: Annotated[
+        float, Meta(description="Share of the picture that is darker than its surroundings.")
+    ]
 
 
 class Metric(Struct, frozen=True):
@@ -87,18 +100,18 @@ class Metric(Struct, frozen=True):
 
     name: str
     value: float
-    low: float
-    high: float
-    n: int
+    low: Annotated[float, Meta(description="Lower end of the 95 % interval.")]
+    high: Annotated[float, Meta(description="Upper end of the 95 % interval.")]
+    n: Annotated[int, Meta(description="The pictures behind it.")]
 
 
 class Parity(Struct, frozen=True):
     """The largest difference between the exported graph and the network it was made from."""
 
-    pictures: int
-    batch_sizes: list[int]
-    probability: float
-    heatmap: float
+    pictures: Annotated[int, Meta(description="How many were compared.")]
+    batch_sizes: Annotated[list[int], Meta(description="How many at a time.")]
+    probability: Annotated[float, Meta(description="The largest difference in a probability.")]
+    heatmap: Annotated[float, Meta(description="The largest difference in a heatmap.")]
 
 
 class Dataset(Struct, frozen=True):
@@ -114,33 +127,58 @@ class Training(Struct, frozen=True):
     """How the model came about."""
 
     datasets: list[Dataset]
-    split_digest: str
+    split_digest: Annotated[str, Meta(description="SHA-256 of which picture went into which part.")]
     seed: int
-    config: dict[str, Any]
-    versions: dict[str, str]
-    commit: str
+    config: Annotated[dict[str, Any], Meta(description="The resolved configuration.")]
+    versions: Annotated[dict[str, str], Meta(description="The packages that it was trained with.")]
+    commit: Annotated[str, Meta(description="The revision of the code.")]
 
 
 class Manifest(Struct, frozen=True):
     """Everything that serving knows about a model."""
 
-    schema_version: int
-    name: str
+    schema_version: Annotated[int, Meta(description="The version of this contract.")]
+    name: Annotated[str, Meta(description="What `model=` takes.")]
     architecture: str
-    title: str
-    summary: str
-    classes: list[ClassInfo]
+    title: Annotated[str, Meta(description="Its name for people.")]
+    summary: Annotated[str, Meta(description="What it tells apart.")]
+    classes: Annotated[
+        list[ClassInfo], Meta(description="Its answers in the order of its outputs.")
+    ]
     preprocessing: Preprocessing
-    temperature: float
-    decision_offsets: dict[str, float]
-    operating_points: list[OperatingPoint]
+    temperature: Annotated[
+        float,
+        Meta(
+            description="What the logits were divided by, so that the probabilities are calibrated."
+        ),
+    ]
+    decision_offsets: Annotated[
+        dict[str, float],
+        Meta(
+            description="What each class's probability is multiplied by before the largest of "
+            "them is the prediction."
+        ),
+    ]
+    operating_points: Annotated[
+        list[OperatingPoint],
+        Meta(description="Thresholds on the malignant probability; the first decides the verdict."),
+    ]
     conformal: Conformal
-    novelty_threshold: float
-    quality: Quality
+    novelty_threshold: Annotated[
+        float, Meta(description="A picture whose novelty is above it is refused.")
+    ]
+    quality: Annotated[
+        Quality, Meta(description="Below these figures an answer comes with a warning.")
+    ]
     parity: Parity
     training: Training
-    metrics: list[Metric] = []
-    files: dict[str, str] = {}
+    metrics: Annotated[
+        list[Metric], Meta(description="How it did on pictures that it never saw.")
+    ] = []
+    files: Annotated[
+        dict[str, str],
+        Meta(description="SHA-256 of every file of the artifact, by its relative path."),
+    ] = {}
 
     @property
     def class_ids(self) -> list[str]:

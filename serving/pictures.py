@@ -8,14 +8,12 @@ brings it to the network's size.
 from __future__ import annotations
 
 import io
-import struct
-import warnings
 from typing import Literal, get_args
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from serving.manifest import Preprocessing
 
@@ -28,8 +26,9 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 Pixels = npt.NDArray[np.uint8]
 View = tuple[float, float, float, float]
 
-# What Pillow's decoders raise on damaged files, beyond OSError.
-_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error)
+# The limit is ours, on the size that a file's head tells, before anything is decoded. Pillow's own
+# would only warn up to twice its figure.
+Image.MAX_IMAGE_PIXELS = None
 
 
 class PictureError(ValueError):
@@ -104,22 +103,26 @@ def decode(data: bytes, limits: Limits, least_side: int | None = None) -> Uprigh
     with _open(data) as image:
         width, height = image.size
         if width * height > limits.max_pixels:
-            raise _too_many_pixels(f"{width} x {height} pixels", limits)
+            raise PictureError(
+                "too_many_pixels",
+                f"The picture has {width} x {height} pixels; at most "
+                f"{limits.max_pixels / 1e6:.0f} megapixels are accepted. Save it smaller.",
+            )
         if least_side is not None and image.format in ("JPEG", "MPO"):
             scale = least_side / min(width, height)
             image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
         try:
             image.load()
-            turned = ImageOps.exif_transpose(image)
-        except _DECODER_ERRORS as error:
+            if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):
+                width, height = height, width
+            ImageOps.exif_transpose(image, in_place=True)
+        except Exception as error:  # a decoder may raise anything over damaged bytes
             raise PictureError(
                 "damaged",
                 "The picture is damaged or incomplete and cannot be decoded. Save or copy it "
                 f"again. (The decoder says: {error})",
             ) from error
-        if _is_turned_sideways(image):
-            width, height = height, width
-        return Upright(_to_srgb(turned), width, height)
+        return Upright(_to_srgb(image), width, height)
 
 
 def fit(image: Image.Image, preprocessing: Preprocessing) -> tuple[Pixels, View]:
@@ -135,7 +138,7 @@ def fit(image: Image.Image, preprocessing: Preprocessing) -> tuple[Pixels, View]
         return np.asarray(square), (0.0, 0.0, 1.0, 1.0)
     if preprocessing.fit == "crop":
         side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
+        left, top = (width - side) // 2, (height - side) // 2
         box = (left, top, left + side, top + side)
         square = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
         view = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
@@ -156,13 +159,8 @@ def fit(image: Image.Image, preprocessing: Preprocessing) -> tuple[Pixels, View]
 
 def _open(data: bytes) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            # The pixel limit is ours; Pillow's own only warns, and says so on every picture.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise _too_many_pixels("far too many pixels", None) from error
-    except _DECODER_ERRORS as error:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception as error:  # as above: reading the head is decoding, too
         raise PictureError(
             "not_a_picture",
             f"The file is not a picture of a kind that is read here ({', '.join(FORMATS)}). "
@@ -170,58 +168,62 @@ def _open(data: bytes) -> Image.Image:
         ) from error
 
 
-def _too_many_pixels(size: str, limits: Limits | None) -> PictureError:
-    most = f"; at most {limits.max_pixels / 1e6:.0f} megapixels are accepted" if limits else ""
-    return PictureError(
-        "too_many_pixels", f"The picture has {size}{most}. Save it smaller and try again."
-    )
-
-
-def _is_turned_sideways(image: Image.Image) -> bool:
-    """Whether the EXIF orientation swaps width and height (values 5 to 8)."""
-    try:
-        return image.getexif().get(0x0112) in (5, 6, 7, 8)
-    except _DECODER_ERRORS:
-        return False
-
-
 def _to_srgb(image: Image.Image) -> Image.Image:
     """RGB in sRGB on white, from any mode that Pillow decodes to."""
     profile = image.info.get("icc_profile")
-    image = _to_eight_bits(image)
-    if image.mode in ("P", "PA", "LA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-    alpha = image.getchannel("A") if image.mode == "RGBA" else None
-    if alpha is not None:
-        image = image.convert("RGB")
+    colours, alpha = _without_alpha(image)
     if profile:
-        image = _through_profile(image, profile)
-    if image.mode != "RGB":
-        image = image.convert("RGB")
+        colours = _through_profile(colours, profile)
+    if colours.mode != "RGB":
+        try:
+            colours = colours.convert("RGB")
+        except ValueError as error:
+            raise PictureError(
+                "not_a_picture",
+                f"The picture is in the colours {colours.mode}, which are not read here. Save it "
+                "as JPEG or PNG.",
+            ) from error
     if alpha is not None:
-        image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
-    return image
+        colours = Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
+    return colours
 
 
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Greys of 16 bits (or 32) rescaled to 8, where Pillow's own conversion would clip to white."""
-    if image.mode == "F":
+def _without_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """The picture in 8 bits without palette or alpha, and its alpha (L) where it has any."""
+    if image.mode == "F" or image.mode == "I" or image.mode.startswith("I;"):
+        return _from_deep_greys(image)
+    transparent = "transparency" in image.info
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if transparent or image.mode == "PA" else "RGB")
+    elif image.mode in ("1", "L", "RGB") and transparent:
+        image = image.convert("RGBA" if image.mode == "RGB" else "LA")
+    elif image.mode in ("La", "RGBa"):
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    if image.mode in ("LA", "RGBA"):
+        return image.convert(image.mode[:-1]), image.getchannel("A")
+    return image, None
+
+
+def _from_deep_greys(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """16-bit greys rescaled to 8, where Pillow's own conversion would clip them to white."""
+    greys = np.asarray(image)
+    if image.mode == "F" or greys.min() < 0 or greys.max() > 65535:
         raise PictureError(
             "not_a_picture",
-            "The picture holds floating-point values, which have no agreed black and white. "
-            "Save it with 8 or 16 bits.",
+            "The picture holds numbers beyond 16 bits, which have no agreed black and white. Save "
+            "it with 8 or 16 bits.",
         )
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        greys = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray(((greys + 128) // 257).astype(np.uint8))
-    return image
+    rescaled = Image.fromarray(((greys.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    if (transparent := image.info.get("transparency")) is None:
+        return rescaled, None
+    return rescaled, Image.fromarray(np.where(greys == transparent, 0, 255).astype(np.uint8))
 
 
 def _through_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """The picture in sRGB; a profile that is broken or for another mode is passed over."""
+    """The picture in sRGB; a profile that is broken or for other colours is passed over."""
     try:
         converted = ImageCms.profileToProfile(
-            image,
+            image.convert("L") if image.mode == "1" else image,
             ImageCms.ImageCmsProfile(io.BytesIO(profile)),
             ImageCms.createProfile("sRGB"),
             outputMode="RGB",

@@ -141,7 +141,7 @@ def classifier_graph(classes: Sequence[ClassInfo], size: int) -> onnx.ModelProto
 def preprocess_graph(size: int) -> onnx.ModelProto:
     """An upright picture uint8 `[H, W, 3]` squashed to `[size, size, 3]`, antialiased bicubic."""
     nodes = [
-        helper.make_node("Cast", ["picture"], ["levels"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["image"], ["levels"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["levels"], ["planes"], perm=[2, 0, 1]),
         helper.make_node("Unsqueeze", ["planes", "first"], ["batch"]),
         helper.make_node(
@@ -151,12 +151,13 @@ def preprocess_graph(size: int) -> onnx.ModelProto:
             mode="cubic",
             cubic_coeff_a=-0.5,
             antialias=1,
+            exclude_outside=1,
         ),
         helper.make_node("Round", ["resized"], ["rounded"]),
         helper.make_node("Clip", ["rounded", "black", "white"], ["clipped"]),
         helper.make_node("Squeeze", ["clipped", "first"], ["single"]),
         helper.make_node("Transpose", ["single"], ["last"], perm=[1, 2, 0]),
-        helper.make_node("Cast", ["last"], ["image"], to=TensorProto.UINT8),
+        helper.make_node("Cast", ["last"], ["pixels"], to=TensorProto.UINT8),
     ]
     constants = {
         "first": np.array([0]),
@@ -167,8 +168,8 @@ def preprocess_graph(size: int) -> onnx.ModelProto:
     return _model(
         nodes,
         constants,
-        inputs=[_value("picture", TensorProto.UINT8, ["H", "W", 3])],
-        outputs=[_value("image", TensorProto.UINT8, [size, size, 3])],
+        inputs=[_value("image", TensorProto.UINT8, ["H", "W", 3])],
+        outputs=[_value("pixels", TensorProto.UINT8, [size, size, 3])],
     )
 
 

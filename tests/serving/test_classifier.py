@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from serving import manifest
+from serving.classifier import Classifier, load_all
+from serving.manifest import ArtifactError
+from tests.artifact_factory import SEVEN, TWO, classifier_graph, make_artifact
+
+
+def replace_graph(folder: Path, graph: onnx.ModelProto) -> None:
+    """Another graph with the right hash."""
+    loaded = manifest.load(folder)
+    onnx.save(graph, folder / "model.onnx")
+    manifest.save(loaded, folder)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_any_batch_gives_the_contracts_outputs(mobilenet: Classifier, count: int) -> None:
+    pixels = np.random.default_rng(count).integers(0, 256, (count, 64, 64, 3), np.uint8)
+    outputs = mobilenet.run(pixels)
+    assert outputs.probability.shape == (count, 7)
+    np.testing.assert_allclose(outputs.probability.sum(axis=1), 1, atol=1e-5)
+    assert outputs.heatmap.shape == (count, 7, 8, 8)
+    peaks = outputs.heatmap.max(axis=(2, 3))
+    assert np.all(np.isclose(peaks, 1) | (peaks == 0))
+    assert outputs.novelty.shape == (count,)
+
+
+def test_a_picture_is_answered_alike_alone_and_in_a_batch(mobilenet: Classifier) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
+    together = mobilenet.run(pixels).probability
+    alone = np.concatenate([mobilenet.run(pixels[i : i + 1]).probability for i in range(4)])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_several_threads_may_run_one_model(mobilenet: Classifier) -> None:
+    pictures = np.random.default_rng(1).integers(0, 256, (24, 1, 64, 64, 3), np.uint8)
+    alone = [mobilenet.run(picture).probability for picture in pictures]
+    with ThreadPoolExecutor(8) as pool:
+        at_once = list(pool.map(lambda picture: mobilenet.run(picture).probability, pictures))
+    np.testing.assert_array_equal(alone, at_once)
+
+
+def test_every_model_below_a_folder_is_loaded(artifacts: Path) -> None:
+    assert list(load_all(artifacts)) == ["cnn", "mobilenet"]
+
+
+def test_an_empty_folder_of_models_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="holds no model"):
+        load_all(tmp_path)
+
+
+def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
+    make_artifact(tmp_path / "first", name="twin")
+    make_artifact(tmp_path / "second", name="twin")
+    with pytest.raises(ArtifactError, match=r"second and .*first both hold a model named twin"):
+        load_all(tmp_path)
+
+
+def test_a_graph_for_other_classes_is_refused(tmp_path: Path) -> None:
+    make_artifact(tmp_path, classes=SEVEN)
+    replace_graph(tmp_path, classifier_graph(TWO, 64))
+    with pytest.raises(
+        ArtifactError, match=r"(probability|heatmap) is .* but mobilenet's manifest"
+    ):
+        Classifier(tmp_path)
+
+
+def test_a_graph_for_another_size_is_refused(tmp_path: Path) -> None:
+    make_artifact(tmp_path, size=64)
+    replace_graph(tmp_path, classifier_graph(SEVEN, 32))
+    with pytest.raises(ArtifactError, match="image is"):
+        Classifier(tmp_path)
+
+
+def test_a_graph_without_an_output_is_refused(tmp_path: Path) -> None:
+    make_artifact(tmp_path)
+    graph = classifier_graph(SEVEN, 64)
+    del graph.graph.output[2]
+    replace_graph(tmp_path, graph)
+    with pytest.raises(ArtifactError, match="the contract says"):
+        Classifier(tmp_path)
+
+
+def test_a_graph_with_a_fixed_batch_is_refused(tmp_path: Path) -> None:
+    make_artifact(tmp_path)
+    graph = classifier_graph(SEVEN, 64)
+    for value in (*graph.graph.input, *graph.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    replace_graph(tmp_path, graph)
+    with pytest.raises(ArtifactError, match="batch of image is fixed to 1"):
+        Classifier(tmp_path)
+
+
+def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
+    written = make_artifact(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"not a graph")
+    manifest.save(written, tmp_path)
+    with pytest.raises(ArtifactError, match="onnxruntime cannot load it"):
+        Classifier(tmp_path)
+
+
+def test_a_graph_with_an_unknown_operator_is_refused(tmp_path: Path) -> None:
+    make_artifact(tmp_path)
+    graph = classifier_graph(SEVEN, 64)
+    graph.graph.node.append(helper.make_node("Magic", ["image"], ["spell"], domain="elsewhere"))
+    graph.opset_import.append(helper.make_opsetid("elsewhere", 1))
+    replace_graph(tmp_path, graph)
+    with pytest.raises(ArtifactError, match="onnxruntime cannot load it"):
+        Classifier(tmp_path)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from serving import manifest
+from serving.manifest import ArtifactError
+from tests.artifact_factory import make_artifact
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_artifact(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def change(folder: Path, **fields: Any) -> None:
+    """Writes fields into the manifest as a hand or another program would."""
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_what_was_saved_is_loaded(folder: Path) -> None:
+    (folder / "report").mkdir()
+    (folder / "report" / "README.md").write_text("How it did.")
+    saved = manifest.save(manifest.load(folder), folder)
+    assert manifest.load(folder) == saved
+    assert set(saved.files) == {"model.onnx", "preprocess.onnx", "report/README.md"}
+    assert saved.malignant_ids == ["akiec", "bcc", "mel"]
+
+
+def test_a_changed_file_is_refused_by_name(folder: Path) -> None:
+    with (folder / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ArtifactError, match=r"model\.onnx: its SHA-256 is .* was changed after"):
+        manifest.load(folder)
+
+
+def test_a_missing_file_is_refused_by_name(folder: Path) -> None:
+    (folder / "preprocess.onnx").unlink()
+    with pytest.raises(
+        ArtifactError, match=r"preprocess\.onnx: listed in model\.json, but missing"
+    ):
+        manifest.load(folder)
+
+
+def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"model\.json: cannot be read .*LESIONLENS_ARTIFACTS"):
+        manifest.load(tmp_path)
+
+
+def test_another_schema_version_is_not_called_malformed(folder: Path) -> None:
+    change(folder, schema_version=99, from_the_future=True)
+    with pytest.raises(ArtifactError, match="schema version 99, but this program reads 1"):
+        manifest.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"colour": "red"}, "unknown field `colour`"),
+        ({"temperature": "warm"}, r"Expected `float`, got `str` - at `\$\.temperature`"),
+        ({"temperature": 0}, "temperature is 0.0, must be above 0"),
+        ({"classes": []}, "classes must be two or more"),
+        ({"decision_offsets": {"mel": 1.0}}, "decision_offsets must name each of"),
+        ({"operating_points": []}, "no operating point for the verdict"),
+        ({"files": {}}, r"lists no model\.onnx"),
+        ({"preprocessing": {"fit": "stretch", "size": 64}}, "Invalid enum value 'stretch'"),
+        ({"preprocessing": {"fit": "squash", "size": 0}}, "preprocessing.size is 0"),
+    ],
+)
+def test_a_wrong_manifest_is_refused_with_the_field(
+    folder: Path, fields: dict[str, Any], message: str
+) -> None:
+    change(folder, **fields)
+    with pytest.raises(ArtifactError, match=message):
+        manifest.load(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+def test_what_is_no_manifest_is_refused(folder: Path, content: bytes) -> None:
+    (folder / "model.json").write_bytes(content)
+    with pytest.raises(ArtifactError, match="not a manifest"):
+        manifest.load(folder)
+
+
+def test_nothing_inconsistent_is_saved(folder: Path) -> None:
+    before = (folder / "model.json").read_bytes()
+    wrong = msgspec.structs.replace(manifest.load(folder), temperature=-1.0)
+    with pytest.raises(ArtifactError):
+        manifest.save(wrong, folder)
+    assert (folder / "model.json").read_bytes() == before

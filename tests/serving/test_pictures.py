@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import contextlib
+import struct
+import zlib
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from serving.manifest import Preprocessing
+from serving.pictures import FORMATS, Limits, PictureError, decode, fit, prepare
+from tests.drawings import draw_lesion, encode
+
+LIMITS = Limits(max_bytes=2_000_000, max_pixels=4_000_000)
+SQUASH = Preprocessing(fit="squash", size=32)
+
+# How each EXIF orientation was turned away from upright, as a file holds it.
+STORED_AS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def greys(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("L"), np.float64)
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    return float(np.abs(np.asarray(one, np.float64) - np.asarray(other, np.float64)).mean())
+
+
+def sixteen_bit_png(levels: np.ndarray, colour: int, transparent: int | None = None) -> bytes:
+    """A PNG of 16 bits a channel: `levels` `[H, W]` (colour 0) or `[H, W, 3]` (colour 2) uint16."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    height, width = levels.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))
+    hole = b"" if transparent is None else chunk(b"tRNS", struct.pack(">H", transparent))
+    signature = b"\x89PNG\r\n\x1a\n"
+    return signature + head + hole + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("orientation", STORED_AS)
+@pytest.mark.parametrize("least_side", [None, 64])
+def test_every_exif_orientation_is_turned_upright(orientation: int, least_side: int | None) -> None:
+    upright = draw_lesion(1, 320, 240)
+    how = STORED_AS[orientation]
+    stored = upright if how is None else upright.transpose(how)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = decode(encode(stored, "JPEG", exif=exif, quality=95), LIMITS, least_side)
+    assert (decoded.width, decoded.height) == (320, 240)
+    assert difference(decoded.image.resize((320, 240)), upright) < 6
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_accepted_format_is_read_by_its_content(format: str) -> None:
+    picture = draw_lesion(2, 120, 90)
+    decoded = decode(encode(picture, format), LIMITS)
+    assert decoded.image.mode == "RGB"
+    assert difference(decoded.image, picture) < 12
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK"])
+def test_opaque_modes_keep_their_colours(mode: str) -> None:
+    picture = draw_lesion(3, 64, 48).convert(mode)
+    format = "TIFF" if mode == "CMYK" else "PNG"
+    decoded = decode(encode(picture, format), LIMITS)
+    assert difference(decoded.image, picture.convert("RGB")) == 0
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "PA"])
+def test_transparency_is_laid_on_white(mode: str) -> None:
+    picture = Image.new("RGBA", (40, 20), (90, 60, 60, 255))
+    picture.paste((90, 60, 60, 0), (0, 0, 20, 20))
+    format = "TIFF" if mode == "PA" else "PNG"
+    stored = picture.convert(mode)
+    if mode == "PA":
+        stored = picture.convert("P").convert("PA")
+        stored.putalpha(picture.getchannel("A"))
+    decoded = decode(encode(stored, format), LIMITS).image
+    assert decoded.getpixel((5, 5)) == (255, 255, 255)
+    assert decoded.getpixel((30, 5)) == stored.convert("RGB").getpixel((30, 5))
+    assert max(decoded.getpixel((30, 5))) < 120  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "P"])
+def test_a_transparent_colour_is_laid_on_white(mode: str) -> None:
+    picture = Image.new("RGB", (40, 20), "black")
+    picture.paste("white", (20, 0, 40, 20))
+    picture = picture.convert(mode)
+    hole = picture.getpixel((5, 5))
+    decoded = decode(encode(picture, "PNG", transparency=hole), LIMITS).image
+    assert decoded.getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_half_transparent_is_mixed_with_white() -> None:
+    decoded = decode(encode(Image.new("RGBA", (8, 8), (0, 0, 0, 128)), "PNG"), LIMITS).image
+    assert decoded.getpixel((4, 4)) == (127, 127, 127)
+
+
+def test_sixteen_bit_greys_are_rescaled_and_not_clipped() -> None:
+    levels = np.linspace(0, 65535, 256).round().astype(np.uint16)
+    for data in (
+        sixteen_bit_png(levels[None], colour=0),
+        encode(Image.fromarray(levels[None]), "TIFF"),
+        encode(Image.fromarray(levels[None].astype(np.int32)), "TIFF"),
+    ):
+        np.testing.assert_array_equal(greys(decode(data, LIMITS).image)[0], np.arange(256))
+
+
+def test_a_transparent_sixteen_bit_grey_is_laid_on_white() -> None:
+    data = sixteen_bit_png(np.array([[1000, 30000]], np.uint16), colour=0, transparent=1000)
+    np.testing.assert_array_equal(greys(decode(data, LIMITS).image)[0], [255, 117])
+
+
+def test_sixteen_bit_colours_are_rescaled() -> None:
+    levels = np.full((4, 4, 3), [65535, 32896, 0], np.uint16)
+    decoded = decode(sixteen_bit_png(levels, colour=2), LIMITS).image
+    assert decoded.getpixel((2, 2)) == (255, 128, 0)
+
+
+@pytest.mark.parametrize("array", [np.ones((4, 4), np.float32), np.full((4, 4), 1 << 20, np.int32)])
+def test_numbers_without_an_agreed_white_are_refused(array: np.ndarray) -> None:
+    with pytest.raises(PictureError, match="no agreed black and white") as caught:
+        decode(encode(Image.fromarray(array), "TIFF"), LIMITS)
+    assert caught.value.reason == "not_a_picture"
+
+
+def test_an_icc_profile_is_converted_to_srgb() -> None:
+    # With sRGB's own profile nothing changes; XYZ as a profile of RGB is far from it.
+    picture = draw_lesion(4, 64, 48)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    same = decode(encode(picture, "PNG", icc_profile=srgb), LIMITS).image
+    assert difference(same, picture) < 1
+    swapped = with_red_and_blue_swapped(srgb)
+    turned = decode(encode(picture, "PNG", icc_profile=swapped), LIMITS).image
+    expected = Image.merge("RGB", picture.split()[::-1])
+    assert difference(turned, expected) < 2
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA"])
+def test_an_icc_profile_counts_under_palette_and_transparency_too(mode: str) -> None:
+    picture = draw_lesion(4, 64, 48).convert(mode)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = encode(picture, "PNG", icc_profile=with_red_and_blue_swapped(srgb))
+    expected = Image.merge("RGB", picture.convert("RGB").split()[::-1])
+    assert difference(decode(data, LIMITS).image, expected) < 2
+
+
+@pytest.mark.parametrize("profile", [b"no profile at all", b"\0" * 128])
+def test_a_broken_icc_profile_is_passed_over(profile: bytes) -> None:
+    picture = draw_lesion(5, 32, 24)
+    assert (
+        difference(decode(encode(picture, "PNG", icc_profile=profile), LIMITS).image, picture) == 0
+    )
+
+
+def with_red_and_blue_swapped(profile: bytes) -> bytes:
+    """An RGB profile whose red is blue and whose blue is red."""
+    tags = {profile[i : i + 4]: i for i in range(132, 132 + 12 * profile[131], 12)}
+    red, blue = tags[b"rXYZ"], tags[b"bXYZ"]
+    swapped = bytearray(profile)
+    swapped[red : red + 4], swapped[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    return bytes(swapped)
+
+
+@given(
+    width=st.integers(1, 700),
+    height=st.integers(1, 700),
+    size=st.integers(8, 96),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_jpeg_is_never_shrunk_below_the_least_side(width: int, height: int, size: int) -> None:
+    data = encode(Image.new("RGB", (width, height), (200, 150, 120)), "JPEG")
+    decoded = decode(data, LIMITS, least_side=2 * size)
+    assert min(decoded.image.size) >= min(2 * size, width, height)
+    assert (decoded.width, decoded.height) == (width, height)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_shrunken_jpeg_gives_the_pixels_of_the_whole_one(seed: int) -> None:
+    data = encode(draw_lesion(seed, 1300, 1000), "JPEG", quality=92)
+    shrunk = decode(data, LIMITS, least_side=2 * 96)
+    whole = decode(data, LIMITS)
+    assert shrunk.image.width < whole.image.width
+    preprocessing = Preprocessing(fit="squash", size=96)
+    one, other = (fit(picture.image, preprocessing)[0].astype(int) for picture in (shrunk, whole))
+    assert np.abs(one - other).mean() < 1
+    assert np.abs(one - other).max() < 25
+
+
+def test_the_first_frame_of_an_animation_is_taken() -> None:
+    frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "lime", "blue")]
+    for format in ("GIF", "WEBP", "PNG", "TIFF"):
+        data = encode(frames[0], format, save_all=True, append_images=frames[1:])
+        red, green, blue = decode(data, LIMITS).image.getpixel((10, 10))  # type: ignore[misc]
+        assert red > 240
+        assert green < 15
+        assert blue < 15
+
+
+@pytest.mark.parametrize("size", [(1, 1), (30_000, 1), (1, 30_000)])
+@pytest.mark.parametrize("how", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+def test_extreme_sizes_are_prepared(size: tuple[int, int], how: str, format: str) -> None:
+    data = encode(Image.new("RGB", size, (200, 100, 50)), format)
+    prepared = prepare(data, Preprocessing(fit=how, size=16), LIMITS)  # type: ignore[arg-type]
+    assert prepared.pixels.shape == (16, 16, 3)
+    assert (prepared.width, prepared.height) == size
+
+
+def test_limits_are_refused_with_what_was_sent_and_what_is_accepted() -> None:
+    data = encode(Image.new("RGB", (300, 200)), "PNG")
+    with pytest.raises(PictureError, match="300 x 200 pixels; at most 0 megapixels") as caught:
+        decode(data, Limits(max_pixels=59_999))
+    assert caught.value.reason == "too_many_pixels"
+    assert decode(data, Limits(max_pixels=60_000)).width == 300
+    with pytest.raises(PictureError, match="at most") as caught:
+        decode(data, Limits(max_bytes=len(data) - 1))
+    assert caught.value.reason == "too_many_bytes"
+    assert decode(data, Limits(max_bytes=len(data))).width == 300
+
+
+def test_a_bomb_is_refused_before_it_is_decoded() -> None:
+    head = sixteen_bit_png(np.zeros((1, 1), np.uint16), colour=0)
+    size = struct.pack(">II", 2_000_000_000, 2_000_000_000)
+    ihdr = b"IHDR" + size + head[24:29]
+    bomb = head[:12] + ihdr + struct.pack(">I", zlib.crc32(ihdr)) + head[33:]
+    with pytest.raises(PictureError) as caught:
+        decode(bomb, LIMITS)
+    assert caught.value.reason == "too_many_pixels"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"\0", "not_a_picture"),
+        (b"%PDF-1.7 and so on", "not_a_picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_a_picture"),
+        (encode(draw_lesion(1, 64, 48), "PPM"), "not_a_picture"),
+        (encode(draw_lesion(1, 64, 48), "JPEG")[:-200], "damaged"),
+        (encode(draw_lesion(1, 64, 48), "PNG")[:-200], "damaged"),
+    ],
+)
+def test_what_is_no_usable_picture_is_refused_for_a_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(PictureError) as caught:
+        prepare(data, SQUASH, LIMITS)
+    assert caught.value.reason == reason
+
+
+SAMPLES = {
+    "JPEG": encode(draw_lesion(7, 80, 60), "JPEG", exif=Image.Exif()),
+    "progressive": encode(draw_lesion(7, 80, 60), "JPEG", progressive=True),
+    "PNG": encode(draw_lesion(7, 40, 30), "PNG"),
+    "palette": encode(draw_lesion(7, 40, 30).convert("P"), "PNG"),
+    "WEBP": encode(draw_lesion(7, 80, 60), "WEBP"),
+    "AVIF": encode(draw_lesion(7, 64, 48), "AVIF"),
+    "TIFF": encode(draw_lesion(7, 20, 15), "TIFF", compression="tiff_lzw"),
+    "BMP": encode(draw_lesion(7, 20, 15), "BMP"),
+    "GIF": encode(draw_lesion(7, 40, 30), "GIF"),
+}
+
+
+@given(
+    name=st.sampled_from(sorted(SAMPLES)),
+    cut=st.floats(0, 1),
+    changes=st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=12
+    ),
+)
+@example(name="TIFF", cut=0.9, changes=[])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_damaged_bytes_give_a_picture_or_a_clear_refusal(
+    name: str, cut: float, changes: list[tuple[float, int]]
+) -> None:
+    data = bytearray(SAMPLES[name])
+    for place, value in changes:
+        data[int(place * len(data))] = value
+    data = data[: int(cut * len(data)) + 1]
+    with contextlib.suppress(PictureError):
+        prepared = prepare(bytes(data), SQUASH, LIMITS)
+        assert prepared.pixels.shape == (32, 32, 3)
+        assert prepared.pixels.dtype == np.uint8
+
+
+@given(data=st.binary(max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_any_bytes_at_all_are_refused_or_read(data: bytes) -> None:
+    with contextlib.suppress(PictureError):
+        prepare(data, SQUASH, LIMITS)
+
+
+def test_squash_shows_all_and_crop_the_middle_square() -> None:
+    picture = draw_lesion(8, 400, 300)
+    _, view = fit(picture, SQUASH)
+    assert view == (0, 0, 1, 1)
+    pixels, view = fit(picture, Preprocessing(fit="crop", size=32))
+    assert view == (0.125, 0, 0.875, 1)
+    middle, _ = fit(picture.crop((50, 0, 350, 300)), SQUASH)
+    assert np.abs(pixels.astype(int) - middle).max() <= 1
+
+
+@given(width=st.integers(1, 300), height=st.integers(1, 300))
+@settings(max_examples=40, deadline=None)
+def test_pad_shows_all_between_bars_and_says_where(width: int, height: int) -> None:
+    pixels, (left, top, right, bottom) = fit(
+        Image.new("RGB", (width, height), "white"), Preprocessing(fit="pad", size=32)
+    )
+    lit = pixels[..., 0] > 127
+    for low, high, extent in ((left, right, lit.any(0)), (top, bottom, lit.any(1))):
+        assert low <= 0
+        assert high >= 1
+        # The fraction 0 to 1 of the view falls on the lit pixels.
+        first, last = (-low / (high - low) * 32, (1 - low) / (high - low) * 32)
+        assert np.flatnonzero(extent)[0] == pytest.approx(first, abs=0.01)
+        assert np.flatnonzero(extent)[-1] + 1 == pytest.approx(last, abs=0.01)
+
+
+def test_the_network_gets_pillows_antialiased_bicubic() -> None:
+    picture = draw_lesion(9, 300, 200)
+    prepared = prepare(encode(picture, "PNG"), SQUASH, LIMITS)
+    expected = picture.resize((32, 32), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(prepared.pixels, np.asarray(expected))
+
+
+def test_the_bytes_decide_and_not_a_wrong_end() -> None:
+    joined = [encode(draw_lesion(1, 32, 24), format) for format in ("PNG", "JPEG")]
+    for first, second in pairwise([*joined, joined[0]]):
+        # What follows a whole picture is no part of it.
+        assert decode(first + second, LIMITS).width == 32

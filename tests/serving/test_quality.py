@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+from PIL import Image, ImageEnhance, ImageFilter
+
+from serving.manifest import Preprocessing, Quality
+from serving.pictures import prepare
+from serving.quality import Measures, measure, warnings
+from tests.drawings import draw_flat, draw_lesion, encode
+
+THRESHOLDS = Quality(min_side=200, min_sharpness=0.1, min_luminance=0.25, min_lesion_share=0.05)
+GOOD = Measures(side=450, sharpness=0.3, luminance=0.6, lesion_share=0.3)
+
+
+def measured(picture: Image.Image) -> Measures:
+    return measure(prepare(encode(picture, "PNG"), Preprocessing(fit="squash", size=128)))
+
+
+def test_a_good_picture_gets_no_warning() -> None:
+    assert warnings(GOOD, THRESHOLDS) == []
+
+
+def test_each_figure_below_its_threshold_warns_worst_first() -> None:
+    bad = Measures(side=199, sharpness=0.09, luminance=0.24, lesion_share=0.04)
+    assert warnings(bad, THRESHOLDS) == ["dark", "blurred", "small_lesion", "few_pixels"]
+
+
+def test_a_figure_at_its_threshold_is_good_enough() -> None:
+    just = Measures(side=200, sharpness=0.1, luminance=0.25, lesion_share=0.05)
+    assert warnings(just, THRESHOLDS) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_blur_lowers_sharpness_and_only_that(seed: int) -> None:
+    sharp = draw_lesion(seed)
+    before, after = measured(sharp), measured(sharp.filter(ImageFilter.GaussianBlur(12)))
+    assert after.sharpness < 0.6 * before.sharpness
+    assert after.luminance == pytest.approx(before.luminance, abs=0.02)
+    assert after.lesion_share == pytest.approx(before.lesion_share, abs=0.03)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_darkness_lowers_luminance_and_not_sharpness(seed: int) -> None:
+    bright = draw_lesion(seed)
+    before, after = measured(bright), measured(ImageEnhance.Brightness(bright).enhance(0.3))
+    assert after.luminance == pytest.approx(0.3 * before.luminance, abs=0.02)
+    assert after.sharpness == pytest.approx(before.sharpness, rel=0.2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_share_of_the_lesion_follows_its_size(seed: int) -> None:
+    near = draw_lesion(seed, 480, 480)
+    far = Image.new("RGB", (1440, 1440), near.getpixel((240, 10)))
+    far.paste(near, (480, 480))
+    assert measured(far).lesion_share < 0.5 * measured(near).lesion_share
+
+
+def test_the_side_is_the_upright_pictures_shorter_one() -> None:
+    assert measured(draw_flat(300, 170)).side == 170
+    assert measured(draw_flat(170, 300)).side == 170
+
+
+def test_a_picture_of_one_colour_has_figures() -> None:
+    flat = measured(draw_flat())
+    assert flat.sharpness == 0
+    assert flat.lesion_share == pytest.approx(0, abs=1e-6) or flat.lesion_share == 1
