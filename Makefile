@@ -89,7 +89,7 @@ $(MADE)/serving: pyproject.toml constraints.txt | $(MADE)/venv
 # of it than the one package.
 $(MADE)/torch: constraints.txt | $(MADE)/venv
 	@echo 'Installing torch'
-	$(PIP) --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(PIP) --no-deps torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	@touch $@
 
 $(MADE)/all: pyproject.toml constraints.txt $(MADE)/torch | $(MADE)/venv
