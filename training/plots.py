@@ -325,7 +325,8 @@ def _novelty(predictions: Predictions, threshold: float) -> Canvas:
     axes.axvline(threshold, color=INK, linewidth=1.4)
     axes.set(xlabel="novelty", ylabel="pictures", xlim=(edges[0], edges[-1]))
     axes.grid(visible=False, axis="x")
-    axes.legend(loc="upper right")
+    # Above the axes: the threshold may stand anywhere.
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return canvas
 
 
