@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from litestar import Litestar
@@ -23,10 +24,10 @@ from serving.settings import Settings
 _log = logging.getLogger("lesionlens")
 
 
-def create_app(settings: Settings | None = None) -> Litestar:
+def create_app(settings: Settings | None = None, static: Path = pages.STATIC) -> Litestar:
     """The application, with every model loaded, checked and run once.
 
-    Settings come from the environment where none are given.
+    Settings come from the environment where none are given; `static` holds the page's built files.
 
     Raises:
         SettingsError: where a setting cannot be used.
@@ -34,13 +35,13 @@ def create_app(settings: Settings | None = None) -> Litestar:
     """
     settings = settings or Settings.from_environment()
     inference = Inference(settings)
-    page = Page(inference, Assets())
+    page = Page(inference, Assets(static))
 
     def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         return _refuse(page, request, error)
 
     return Litestar(
-        route_handlers=[pages.routes, api.routes, api.probes, *pages.static_routes()],
+        route_handlers=[pages.routes, api.routes, api.probes, *pages.static_routes(static)],
         dependencies={
             "inference": Provide(lambda: inference, sync_to_thread=False),
             "page": Provide(lambda: page, sync_to_thread=False),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,32 @@ def settings(artifacts: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def client(settings: Settings) -> Iterator[TestClient[Any]]:
+def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Vite leaves behind, in small."""
+    folder = tmp_path_factory.mktemp("static")
+    files = {
+        ".vite/manifest.json": json.dumps(
+            {
+                "src/main.ts": {
+                    "file": "assets/main-1a2b.js",
+                    "css": ["assets/main-3c4d.css"],
+                    "imports": ["_shared.js"],
+                    "isEntry": True,
+                },
+                "_shared.js": {"file": "assets/shared-5e6f.js", "css": ["assets/shared-7a8b.css"]},
+            }
+        ),
+        "assets/main-1a2b.js": "export {};",
+        "favicon.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>",
+    }
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def client(settings: Settings, static: Path) -> Iterator[TestClient[Any]]:
     """A client whose server hides its errors, as a real one does."""
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with TestClient(create_app(settings, static), raise_server_exceptions=False) as client:
         yield client

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import csv
+import io
+import os
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from serving import cli
+from serving.listing import Failure
+from serving.manifest import Manifest
+from serving.prediction import Prediction
+from tests.drawings import SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder as people have them: pictures in several places, one bad, and other files."""
+    folder = tmp_path / "pictures"
+    files = {
+        "a.jpg": encode(draw_lesion(1)),
+        "b/c.PNG": encode(draw_lesion(2, redness=SUSPICIOUS_REDNESS), "PNG"),
+        "b/flat.webp": encode(draw_flat(), "WEBP", lossless=True),
+        "b/broken.jpg": b"not a picture",
+        "notes.csv": b"not,a,picture",
+        ".hidden/d.jpg": encode(draw_lesion(1)),
+    }
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def environment(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("LESIONLENS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LESIONLENS_ARTIFACTS", str(artifacts))
+    monkeypatch.setenv("LESIONLENS_WORKERS", "2")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+
+
+def lines(result: Result) -> list[Prediction | Failure]:
+    """The JSON lines of standard output."""
+    return [
+        msgspec.json.decode(line, type=Failure if b'"error":' in line else Prediction)
+        for line in result.stdout_bytes.splitlines()
+    ]
+
+
+def test_a_folder_is_walked_and_answered_as_json_lines(pictures: Path) -> None:
+    answers = lines(result := run("predict", "--json", pictures))
+    assert [Path(answer.image).name for answer in answers] == [
+        "a.jpg",
+        "broken.jpg",
+        "c.PNG",
+        "flat.webp",
+    ]
+    healthy = [answer for answer in answers if isinstance(answer, Prediction)]
+    assert [(a.prediction, a.verdict, a.refused) for a in healthy] == [
+        ("nv", "not_suspicious", False),
+        ("mel", "suspicious", False),
+        ("nv", "not_suspicious", True),
+    ]
+    (failure,) = (answer for answer in answers if isinstance(answer, Failure))
+    assert failure.model == "mobilenet"
+    assert failure.error.startswith("The file is not a picture")
+    assert result.exit_code == 1
+
+
+def test_without_a_bad_file_the_exit_status_is_0(pictures: Path) -> None:
+    result = run("predict", "--json", pictures / "a.jpg", pictures / "b" / "c.PNG")
+    assert result.exit_code == 0
+    assert len(lines(result)) == 2
+
+
+def test_a_json_line_is_what_the_api_answers(pictures: Path) -> None:
+    (answer,) = lines(run("predict", "--json", "--model", "cnn", pictures / "a.jpg"))
+    assert isinstance(answer, Prediction)
+    assert answer.image == str(pictures / "a.jpg")
+    assert answer.model == "cnn"
+    assert set(answer.probabilities) == {"benign", "malignant"}
+    assert answer.heatmaps is msgspec.UNSET
+
+
+def test_a_missing_file_and_an_empty_folder_do_not_stop_the_others(
+    pictures: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = run("predict", "--json", tmp_path / "none.jpg", empty, pictures / "a.jpg")
+    missing, nothing, answer = lines(result)
+    assert isinstance(missing, Failure)
+    assert "No such file" in missing.error
+    assert isinstance(nothing, Failure)
+    assert "holds no picture" in nothing.error
+    assert isinstance(answer, Prediction)
+    assert result.exit_code == 1
+
+
+def test_a_file_beyond_the_limit_is_an_error_line(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LESIONLENS_MAX_BYTES", "1000")
+    (failure,) = lines(run("predict", "--json", pictures / "a.jpg"))
+    assert isinstance(failure, Failure)
+    assert "at most 0 MB are accepted" in failure.error
+
+
+def test_csv_has_a_column_for_each_class_and_one_for_errors(pictures: Path) -> None:
+    result = run("predict", "--csv", pictures)
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    by_name = {Path(row["image"]).name: row for row in rows}
+    assert by_name["c.PNG"]["prediction"] == "mel"
+    assert float(by_name["c.PNG"]["probability_mel"]) > 0.5
+    assert by_name["c.PNG"]["prediction_set"] == "mel bcc akiec"
+    assert by_name["c.PNG"]["error"] == ""
+    assert by_name["flat.webp"]["refused"] == "true"
+    assert by_name["flat.webp"]["warnings"] == "blurred small_lesion"
+    assert by_name["broken.jpg"]["error"].startswith("The file is not a picture")
+    assert by_name["broken.jpg"]["prediction"] == ""
+
+
+def test_the_table_is_for_reading(pictures: Path) -> None:
+    result = run("predict", pictures)
+    table = result.stdout.splitlines()
+    assert table[0].split()[:4] == ["image", "answer", "malignant", "verdict"]
+    flat = next(line for line in table if "flat.webp" in line)
+    assert "refused" in flat
+    assert "unlike the training pictures; blurred; small lesion" in flat
+    assert "error: The file is not a picture" in result.stdout
+
+
+def test_heatmaps_are_written_over_their_pictures(pictures: Path, tmp_path: Path) -> None:
+    target = tmp_path / "heat"
+    result = run("predict", "--json", "--heatmaps", target, pictures)
+    written = sorted(path.relative_to(target).as_posix() for path in target.rglob("*.png"))
+    assert written == [
+        "pictures/a.jpg.nv.png",
+        "pictures/b/c.PNG.mel.png",
+        "pictures/b/flat.webp.nv.png",
+    ]
+    with Image.open(target / "pictures/b/c.PNG.mel.png") as overlay:
+        assert overlay.mode == "RGB"
+        assert overlay.size == (600, 450)
+        assert overlay.tobytes() != Image.open(pictures / "b/c.PNG").tobytes()
+    assert all(isinstance(a, Failure) or a.heatmaps is msgspec.UNSET for a in lines(result))
+
+
+def test_models_are_listed_the_default_first() -> None:
+    head, *rows = run("models").stdout.splitlines()
+    assert head.split() == ["name", "title", "answers", "digest"]
+    assert [row.split()[0] for row in rows] == ["mobilenet", "cnn"]
+    manifests = [
+        msgspec.json.decode(line, type=Manifest)
+        for line in run("models", "--json").stdout_bytes.splitlines()
+    ]
+    assert [manifest.name for manifest in manifests] == ["mobilenet", "cnn"]
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version").stdout.startswith("lesionlens ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "message"),
+    [
+        (["predict", "--model", "resnet", "a.jpg"], {}, "no model named resnet"),
+        (["models"], {"LESIONLENS_ARTIFACTS": "nowhere"}, "nowhere: holds no model"),
+        (["serve"], {"LESIONLENS_ARTIFACTS": "nowhere"}, "nowhere: holds no model"),
+        (["serve"], {"LESIONLENS_PORT": "eighty"}, "LESIONLENS_PORT='eighty'"),
+        (["serve"], {"LESIONLENS_MODEL": "resnet"}, "no model named resnet"),
+        (["models"], {"LESIONLENS_PROT": "80"}, "LESIONLENS_PROT is no setting"),
+    ],
+)
+def test_what_a_person_can_put_right_is_one_line(
+    arguments: list[str],
+    variables: dict[str, str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_command_whose_packages_are_missing_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lacking = EntryPoint("evaluate", "a_package_that_is_not_there:command", cli.PLUGINS)
+    monkeypatch.setattr(cli, "_plugins", lambda: {"evaluate": lacking})
+    assert "evaluate" in run("--help").stdout
+    result = run("evaluate", "--model", "cnn", "--anything")
+    assert result.exit_code == 1
+    assert "pip install 'lesionlens[train]'" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_command_of_another_package_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    borrowed = EntryPoint("list", "serving.cli:models", cli.PLUGINS)
+    monkeypatch.setattr(cli, "_plugins", lambda: {"list": borrowed})
+    assert "mobilenet" in run("list").stdout
+
+
+def python(code: str, **streams: object) -> subprocess.CompletedProcess[str]:
+    """Runs `code` in a fresh interpreter."""
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        [sys.executable, "-c", code],
+        text=True,
+        timeout=60,
+        **{"stderr": subprocess.PIPE, **streams},
+    )
+
+
+def test_serving_loads_nothing_of_training() -> None:
+    code = (
+        "import sys, serving.app, serving.cli, serving.files, serving.overlay;"
+        "print([m for m in ('torch', 'training', 'onnx', 'scipy') if m in sys.modules])"
+    )
+    assert python(code, stdout=subprocess.PIPE).stdout == "[]\n"
+
+
+def test_a_full_disk_is_one_line(pictures: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    code = f"from serving.cli import main; main(['predict', '--json', {str(pictures / 'a.jpg')!r}])"
+    with open("/dev/full", "w") as full:
+        result = python(code, stdout=full)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "The answers cannot be written" in result.stderr
+
+
+def test_a_closed_standard_output_is_one_line() -> None:
+    code = "import sys; sys.stdout = None; from serving.cli import main; main(['models'])"
+    result = python(code)
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: The standard output is closed")

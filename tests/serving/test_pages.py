@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar.testing import TestClient
+
+from serving.app import create_app
+from serving.inference import Upload
+from serving.pages import Assets, PageNotBuiltError, preview
+from serving.pictures import Limits
+from serving.settings import Settings
+from tests.drawings import SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
+
+Client = TestClient[Any]
+MELANOMA = encode(draw_lesion(2, redness=SUSPICIOUS_REDNESS))
+
+
+def test_the_page_loads_what_was_built_and_nothing_from_elsewhere(client: Client) -> None:
+    response = client.get("/")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    loaded = re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="([^"]*)"', response.text)
+    assert "/static/assets/main-1a2b.js" in loaded
+    assert "/static/assets/main-3c4d.css" in loaded
+    assert all(address.startswith(("/", "data:")) for address in loaded)
+
+
+def test_the_page_offers_every_model(client: Client) -> None:
+    page = client.get("/").text
+    assert "MobileNetV2" in page
+    assert "Small CNN" in page
+
+
+def test_a_posted_form_is_answered_by_the_whole_page(client: Client) -> None:
+    response = client.post(
+        "/", data={"model": "mobilenet"}, files=[("images", ("mole.jpg", MELANOMA))]
+    )
+    assert response.status_code == 200
+    assert "melanoma" in response.text.lower()
+    assert "data:image/jpeg;base64," in response.text
+    assert "data:image/png;base64," in response.text
+    assert response.headers["cache-control"] == "no-store"
+
+
+def test_the_form_asks_the_model_that_it_names(client: Client) -> None:
+    files = [("images", ("mole.jpg", MELANOMA))]
+    of_two = client.post("/", data={"model": "cnn"}, files=files).text
+    assert "Small CNN" in of_two
+    assert "Basal cell carcinoma" not in of_two
+
+
+@pytest.mark.parametrize(
+    ("files", "data", "status", "words"),
+    [
+        ([("images", ("mole.jpg", b""))], {}, 422, "The file is empty"),
+        ([("images", ("notes.txt", b"hello"))], {}, 415, "not a picture"),
+        ([("images", ("", b""))], {"model": "cnn"}, 400, "Send one or more pictures"),
+        ([("images", ("a.jpg", MELANOMA))], {"model": "none"}, 404, "no model named none"),
+    ],
+)
+def test_a_bad_form_is_answered_by_the_page_with_the_reason(
+    client: Client, files: Any, data: dict[str, str], status: int, words: str
+) -> None:
+    response = client.post("/", files=files, data=data)
+    assert response.status_code == status
+    assert response.headers["content-type"].startswith("text/html")
+    assert words in html.unescape(response.text)
+    assert 'name="images"' in response.text
+
+
+def test_a_file_name_is_no_markup(client: Client) -> None:
+    name = "<img src=x onerror=alert(1)>.jpg"
+    for data in (MELANOMA, b"bad"):
+        page = client.post("/", files=[("images", (name, data))]).text
+        assert "<img src=x" not in page
+
+
+def test_a_browser_that_follows_a_wrong_link_gets_a_page(client: Client) -> None:
+    response = client.get("/nothing", headers={"accept": "text/html,*/*;q=0.8"})
+    assert response.status_code == 404
+    assert response.headers["content-type"].startswith("text/html")
+    assert "There is nothing at this address" in html.unescape(response.text)
+
+
+def test_files_named_by_their_hash_are_kept_for_a_year(client: Client) -> None:
+    hashed = client.get("/static/assets/main-1a2b.js").headers["cache-control"]
+    assert "immutable" in hashed
+    assert "max-age=31536000" in hashed
+    assert "immutable" not in client.get("/static/favicon.svg").headers["cache-control"]
+
+
+@pytest.mark.parametrize("path", ["../settings.py", "%2e%2e/settings.py", "assets/../../app.py"])
+def test_nothing_beside_the_built_files_is_served(client: Client, path: str) -> None:
+    assert client.get(f"/static/{path}").status_code == 404
+
+
+def test_without_the_built_files_the_page_says_what_to_run(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with TestClient(create_app(settings, tmp_path), raise_server_exceptions=False) as client:
+        for accept in ("*/*", "text/html"):
+            response = client.get("/", headers={"accept": accept})
+            assert response.status_code == 503
+            assert "make serve" in response.json()["detail"]
+        files = [("images", ("mole.jpg", MELANOMA))]
+        assert client.post("/", files=files).status_code == 503
+        assert client.post("/api/v1/predictions", files=files).status_code == 200
+
+
+def test_styles_come_with_those_of_what_is_imported(static: Path) -> None:
+    assert Assets(static).styles("src/main.ts") == [
+        "/static/assets/shared-7a8b.css",
+        "/static/assets/main-3c4d.css",
+    ]
+    with pytest.raises(PageNotBuiltError):
+        Assets(static).asset("src/other.ts")
+
+
+def test_a_preview_is_small_however_large_the_picture() -> None:
+    large = Upload("large.png", encode(draw_flat(3000, 2000), "PNG"))
+    assert len(preview(large, Limits())) < 100_000
