@@ -101,8 +101,6 @@ def from_exception(error: Exception) -> Problem:
     if isinstance(error, PictureError):
         return problem(error.reason, str(error))
     if isinstance(error, HTTPException) and error.status_code < 500:
-        if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return problem("request_too_large", "Send fewer or smaller pictures in one request.")
         return _plain(error.status_code, _detail(error))
     return _plain(500, "Something went wrong here, not with your request. Try again in a while.")
 

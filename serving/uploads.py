@@ -7,10 +7,12 @@ against it, so the request's stream goes straight through the parser that Litest
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from litestar.connection import Request
+from litestar.exceptions import HTTPException
 from multipart import (
     MultipartSegment,
     ParserError,
@@ -60,6 +62,16 @@ async def read_form(request: Request[Any, Any, Any], settings: Settings) -> Form
         raise ProblemError(
             "malformed_form",
             f"The multipart form is incomplete or malformed ({error}). Send it again.",
+        ) from error
+    except HTTPException as error:
+        if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise ProblemError(
+                "request_too_large",
+                f"At most {settings.max_request_bytes / 1e6:.0f} MB are accepted in one request. "
+                "Send fewer or smaller pictures.",
+            ) from error
+        raise ProblemError(
+            "malformed_form", "The request ended before the form did. Send it again."
         ) from error
     return form.finish()
 

@@ -1,5 +1,7 @@
 import type { Manifest, Prediction } from "./api";
 import type { Row } from "./chart";
+import { layOver } from "./overlay";
+import type { Picture } from "./picture";
 import { classOf, isBinary, ranked, read, type Reading } from "./reading";
 import { exactPercent, fill, percent, phrase, words } from "./words";
 
@@ -11,8 +13,8 @@ export interface Answer {
   remove: () => void;
 }
 
-/** Fills a copy of the page's answer template with `prediction`. */
-export function makeAnswer(prediction: Prediction, manifest: Manifest): Answer {
+/** Fills a copy of the page's answer template with what `prediction` says of `picture`. */
+export function makeAnswer(prediction: Prediction, manifest: Manifest, picture: Picture): Answer {
   const template = document.querySelector<HTMLTemplateElement>("#answer-template");
   const element = template?.content.firstElementChild?.cloneNode(true);
   if (!(element instanceof HTMLElement)) throw new Error("The page has no answer template");
@@ -27,11 +29,12 @@ export function makeAnswer(prediction: Prediction, manifest: Manifest): Answer {
   fillDetails(element, prediction, manifest);
   let stopChart = (): void => {};
   if (prediction.refused) {
-    for (const part of ["confidence", "set", "chart", "about"])
+    for (const part of ["confidence", "map", "set", "chart", "about"])
       find(element, part, "part").remove();
   } else {
     find(element, "refusal", "part").remove();
     fillConfidence(element, prediction, manifest);
+    layOver(find(element, "map", "part"), prediction, manifest, picture);
     fillSet(element, prediction, manifest);
     fillAbout(element, prediction, manifest);
     stopChart = fillChart(element, prediction, manifest);

@@ -2,7 +2,6 @@ import "./page.css";
 
 import { type Answer, makeAnswer } from "./answer";
 import { fetchManifest, type Manifest, predict, type Prediction, Problem } from "./api";
-import { HeatmapControls } from "./overlay";
 import { listen, open, type Picture } from "./picture";
 import { readingNotes } from "./reading";
 import { fill, words } from "./words";
@@ -19,13 +18,11 @@ const fileInput = byId<HTMLInputElement>("file");
 const cameraInput = byId<HTMLInputElement>("camera");
 const dropzone = byId("dropzone");
 const stage = byId("stage");
-const sheet = byId("sheet");
 const preview = byId<HTMLImageElement>("preview");
 const analyseButton = byId<HTMLButtonElement>("analyse");
 const anotherButton = byId<HTMLButtonElement>("another");
 const progressBar = byId<HTMLProgressElement>("progress-bar");
 const answers = byId("answers");
-const overlay = new HeatmapControls();
 
 let picture: Picture | null = null;
 let answer: Answer | null = null;
@@ -61,11 +58,10 @@ async function choose(files: File[]): Promise<void> {
   picture = opened;
   clearAnswer();
   showPicture(opened);
-  say(
-    files.length > 1
-      ? fill(words.picture.several, { count: files.length })
-      : fill(words.picture.chosen, { name: file.name }),
-  );
+  const note = files.length > 1 ? fill(words.picture.several, { count: files.length }) : "";
+  byId("note").textContent = note;
+  byId("note").hidden = note === "";
+  say(`${fill(words.picture.chosen, { name: file.name })} ${note}`.trim());
 }
 
 async function analyse(): Promise<void> {
@@ -99,15 +95,11 @@ async function analyse(): Promise<void> {
 function showPicture({ file, url, size }: Picture): void {
   dropzone.hidden = true;
   stage.hidden = false;
-  sheet.hidden = size === null;
+  preview.hidden = size === null;
   byId("no-preview").hidden = size !== null;
   if (size) {
     preview.src = url;
     preview.alt = fill(words.picture.alt, { name: file.name });
-    const isWide = size.width / size.height >= 4 / 3;
-    sheet.style.aspectRatio = `${size.width} / ${size.height}`;
-    sheet.style.width = isWide ? "100%" : "auto";
-    sheet.style.height = isWide ? "auto" : "100%";
   }
   byId("file-name").textContent = file.name;
   byId("file-size").textContent = size ? fill(words.details.pixels, size) : "";
@@ -115,10 +107,9 @@ function showPicture({ file, url, size }: Picture): void {
 }
 
 function showAnswer(prediction: Prediction, manifest: Manifest, picture: Picture): void {
-  answer = makeAnswer(prediction, manifest);
+  answer = makeAnswer(prediction, manifest, picture);
   answers.replaceChildren(answer.element);
   desk.dataset["state"] = "answered";
-  if (!prediction.refused && picture.size) overlay.show(prediction, manifest);
   showNotes(manifest);
   say(fill(words.analyse.done, { headline: answer.reading.headline }));
   if (answers.getBoundingClientRect().top > innerHeight / 2) answers.scrollIntoView();
@@ -128,7 +119,6 @@ function clearAnswer(): void {
   answer?.remove();
   answer = null;
   answers.replaceChildren();
-  overlay.hide();
   desk.dataset["state"] = "idle";
 }
 

@@ -1,68 +1,68 @@
 import type { Manifest, Prediction } from "./api";
 import { paintHeatmap, place } from "./heatmap";
+import type { Picture } from "./picture";
 import { paintLegend } from "./ramp";
 import { classOf, ranked } from "./reading";
 import { fill, phrase, words } from "./words";
 
-/** The heatmap over the picture, with the choice of diagnosis and of strength below it. */
-export class HeatmapControls {
-  readonly #canvas = find<HTMLCanvasElement>("heatmap");
-  readonly #controls = find<HTMLFieldSetElement>("map-controls");
-  readonly #choice = find<HTMLSelectElement>("map-class");
-  readonly #strength = find<HTMLInputElement>("map-strength");
-  readonly #value = find<HTMLOutputElement>("map-strength-value");
-  readonly #none = find("map-none");
-  #shown: { prediction: Prediction; manifest: Manifest } | null = null;
+/** Pixels: the tallest that a picture in portrait stands. */
+const MAX_HEIGHT = 420;
 
-  constructor() {
-    paintLegend(find<HTMLCanvasElement>("map-legend"));
-    this.#choice.addEventListener("change", () => void this.#paint());
-    this.#strength.addEventListener("input", () => this.#fade());
-    this.#fade();
+/**
+ * Lays the heatmap of the predicted class over a copy of the picture, and lets its class and its
+ * strength be chosen. Removes `section` where there is no picture to show or no map.
+ */
+export function layOver(
+  section: HTMLElement,
+  prediction: Prediction,
+  manifest: Manifest,
+  { file, url, size }: Picture,
+): void {
+  const { heatmaps, view } = prediction;
+  if (!heatmaps || !size) {
+    section.remove();
+    return;
   }
+  const part = <E extends HTMLElement = HTMLElement>(name: string): E => {
+    const found = section.querySelector<E>(`[data-slot="${name}"]`);
+    if (!found) throw new Error(`The answer has no slot ${name}`);
+    return found;
+  };
+  const canvas = part<HTMLCanvasElement>("map");
+  const picture = part<HTMLImageElement>("map-picture");
+  const choice = part<HTMLSelectElement>("map-class");
+  const strength = part<HTMLInputElement>("map-strength");
+  const percent = part("map-percent");
+  const none = part("map-none");
 
-  /** Lays the map of the predicted class over the picture. */
-  show(prediction: Prediction, manifest: Manifest): void {
-    if (!prediction.heatmaps) return;
-    this.#shown = { prediction, manifest };
-    this.#choice.replaceChildren(
-      ...ranked(prediction, manifest).map(([c]) => new Option(c.name, c.id)),
-    );
-    this.#choice.value = prediction.prediction;
-    place(this.#canvas, prediction.view);
-    this.#controls.hidden = false;
-    void this.#paint();
-  }
+  picture.src = url;
+  picture.alt = fill(words.picture.analysed_alt, { name: file.name });
+  picture.width = size.width;
+  picture.height = size.height;
+  part("map-frame").style.maxWidth = `${(MAX_HEIGHT * size.width) / size.height}px`;
+  place(canvas, view);
+  paintLegend(part<HTMLCanvasElement>("map-legend"));
+  choice.replaceChildren(...ranked(prediction, manifest).map(([c]) => new Option(c.name, c.id)));
+  choice.value = prediction.prediction;
 
-  /** Takes map and controls away. */
-  hide(): void {
-    this.#shown = null;
-    this.#canvas.hidden = true;
-    this.#controls.hidden = true;
-  }
-
-  async #paint(): Promise<void> {
-    const shown = this.#shown;
-    const id = this.#choice.value;
-    const uri = shown?.prediction.heatmaps?.[id];
-    if (!shown || !uri) return;
-    const hasEvidence = await paintHeatmap(this.#canvas, uri);
-    if (this.#shown !== shown || this.#choice.value !== id) return;
-    const name = phrase(classOf(shown.manifest, id).name);
-    this.#canvas.hidden = false;
-    this.#canvas.setAttribute("aria-label", fill(words.heatmap.alt, { name }));
-    this.#none.hidden = hasEvidence;
-    this.#none.textContent = fill(words.heatmap.none, { name });
-  }
-
-  #fade(): void {
-    this.#canvas.style.opacity = String(this.#strength.valueAsNumber / 100);
-    this.#value.textContent = `${this.#strength.value}%`;
-  }
-}
-
-function find<E extends HTMLElement>(id: string): E {
-  const element = document.getElementById(id);
-  if (!element) throw new Error(`The page has no #${id}`);
-  return element as E;
+  const paint = async (): Promise<void> => {
+    const id = choice.value;
+    const uri = heatmaps[id];
+    if (!uri) return;
+    const name = phrase(classOf(manifest, id).name);
+    const hasEvidence = await paintHeatmap(canvas, uri);
+    if (choice.value !== id) return;
+    canvas.setAttribute("aria-label", fill(words.heatmap.alt, { name }));
+    none.hidden = hasEvidence;
+    none.textContent = fill(words.heatmap.none, { name });
+  };
+  const fade = (): void => {
+    canvas.style.opacity = String(strength.valueAsNumber / 100);
+    percent.textContent = `${strength.value}%`;
+    strength.setAttribute("aria-valuetext", percent.textContent);
+  };
+  choice.addEventListener("change", () => void paint());
+  strength.addEventListener("input", fade);
+  fade();
+  void paint();
 }
