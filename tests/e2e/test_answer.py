@@ -1,0 +1,196 @@
+"""What the answer says and shows, with scripts and without."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import FilePayload, Locator, Page, expect
+
+from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
+from tests.e2e.conftest import WARY, OpenPage
+from tests.e2e.uploads import analyse, choose, lesion, no_lesion
+
+ANSWERS = {
+    "suspicious": ("mobilenet", lesion(SUSPICIOUS_REDNESS), "Suspicious: most like "),
+    "harmless": ("mobilenet", lesion(HARMLESS_REDNESS), "Not suspicious to this model: most like "),
+    "mole, but suspicious": (
+        WARY,
+        lesion(HARMLESS_REDNESS),
+        "Most like mole, but not enough to rule out melanoma",
+    ),
+    "two classes, suspicious": (
+        "cnn",
+        lesion(SUSPICIOUS_REDNESS),
+        "Suspicious: looks more malignant than benign",
+    ),
+    "two classes, harmless": (
+        "cnn",
+        lesion(HARMLESS_REDNESS),
+        "Not suspicious to this model: looks benign",
+    ),
+    "no lesion": (
+        "mobilenet",
+        no_lesion(),
+        "No answer: this picture is unlike those the model learned from",
+    ),
+}
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+@pytest.mark.parametrize(("model", "file", "headline"), ANSWERS.values(), ids=ANSWERS)
+def test_the_verdict_comes_first_in_the_same_words_with_and_without_scripts(
+    open_page: OpenPage, scripts: bool, model: str, file: FilePayload, headline: str
+) -> None:
+    page, _ = open_page(java_script_enabled=scripts)
+    ask(page, model, file)
+    article = page.locator("#answers article")
+    expect(article.get_by_role("heading").first).to_contain_text(headline)
+    expect(article).to_contain_text("never for diagnosis")
+
+
+SPOKEN = (
+    "tone",
+    "headline",
+    "text",
+    "confidence",
+    "malignant",
+    "line",
+    "set-why",
+    "about-name",
+    "about-text",
+    "about-source",
+)
+
+
+def test_both_ways_say_the_same_of_one_picture(open_page: OpenPage) -> None:
+    said = []
+    for scripts in (True, False):
+        page, _ = open_page(java_script_enabled=scripts)
+        ask(page, WARY, lesion())
+        said.append(
+            [page.locator(f"#answers [data-slot={slot}]").all_inner_texts() for slot in SPOKEN]
+        )
+    assert said[0] == said[1]
+
+
+def test_the_chart_is_drawn_with_one_bar_a_class(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    ask(page, "mobilenet", lesion(SUSPICIOUS_REDNESS))
+    chart = page.locator("[data-slot=chart] canvas")
+    expect(chart).to_be_visible()
+    page.wait_for_function("() => document.querySelector('[data-slot=chart] canvas').width > 400")
+    expect(chart).to_have_accessible_name(containing("Melanoma (malignant) "))
+    colours = page.evaluate(COLOURS_IN, chart.element_handle())
+    assert len(colours) > 20
+
+
+def test_the_heatmap_lies_over_the_picture_and_fades_with_the_slider(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    ask(page, "mobilenet", lesion(SUSPICIOUS_REDNESS))
+    heatmap = page.locator("canvas[data-slot=map]")
+    expect(heatmap).to_be_visible()
+    expect(heatmap).to_have_css("opacity", "0.6")
+    assert len(page.evaluate(COLOURS_IN, heatmap.element_handle())) > 20
+    assert covers(heatmap, page.locator("[data-slot=map-picture]"))
+
+    slider = page.get_by_label("Strength of the map")
+    slider.focus()
+    page.keyboard.press("End")
+    expect(heatmap).to_have_css("opacity", "1")
+    page.keyboard.press("Home")
+    expect(heatmap).to_have_css("opacity", "0")
+
+
+def test_the_heatmap_of_another_diagnosis_can_be_chosen(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    ask(page, "mobilenet", lesion(SUSPICIOUS_REDNESS))
+    heatmap = page.locator("canvas[data-slot=map]")
+    page.get_by_role("combobox", name="Evidence for").select_option("mel")
+    expect(heatmap).to_have_accessible_name(containing("evidence for melanoma"))
+    melanoma = picture_of(heatmap)
+    page.get_by_role("combobox", name="Evidence for").select_option("nv")
+    expect(heatmap).to_have_accessible_name(containing("evidence for mole"))
+    assert picture_of(heatmap) != melanoma
+
+
+def test_a_refused_picture_gets_help_and_no_diagnosis(open_page: OpenPage) -> None:
+    for scripts in (True, False):
+        page, _ = open_page(java_script_enabled=scripts)
+        ask(page, "mobilenet", no_lesion())
+        article = page.locator("#answers article")
+        expect(article).to_contain_text("through a dermatoscope")
+        for part in ("confidence", "map", "set", "chart", "about"):
+            expect(article.locator(f"[data-part={part}]")).to_have_count(0)
+        expect(article.get_by_text("Melanoma")).to_have_count(0)
+
+
+def test_a_poor_picture_is_named_as_one(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    ask(page, "mobilenet", no_lesion())
+    expect(page.locator("[data-part=warnings]")).to_contain_text("blurred")
+
+
+def test_changing_the_model_answers_with_that_model(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    ask(page, "mobilenet", lesion())
+    expect(page.locator("[data-slot=model]").first).to_have_text("Read by MobileNetV2")
+    page.check("input[name=model][value=cnn]")
+    page.click("#analyse")
+    expect(page.locator("[data-slot=model]").first).to_have_text("Read by Small CNN")
+    expect(page.locator("[data-slot=others] dt")).to_have_count(1)
+
+
+def test_without_scripts_the_answer_shows_picture_map_and_probabilities(
+    open_page: OpenPage,
+) -> None:
+    page, _ = open_page(java_script_enabled=False)
+    ask(page, "mobilenet", lesion())
+    article = page.locator("#answers article")
+    expect(
+        article.get_by_role("img", name="The picture that was analysed: spot.jpg")
+    ).to_be_visible()
+    expect(article.locator("[data-part=map] image")).to_have_count(2)
+    expect(article.locator("[data-slot=rows] > li")).to_have_count(7)
+    expect(
+        article.locator("[data-slot=rows]").get_by_role("meter", name="Melanoma")
+    ).to_be_visible()
+
+
+def test_without_scripts_an_unreadable_file_is_named(open_page: OpenPage) -> None:
+    page, observer = open_page(java_script_enabled=False)
+    observer.forgive("status of 4")
+    broken: FilePayload = {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": b"nothing"}
+    choose(page, broken)
+    page.click("#analyse")
+    expect(page.get_by_role("alert")).to_contain_text("broken.jpg")
+
+
+COLOURS_IN = """(canvas) => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const seen = new Set();
+    for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 4).join());
+    return [...seen];
+}"""
+
+
+def ask(page: Page, model: str, file: FilePayload) -> None:
+    page.check(f"input[name=model][value={model}]")
+    choose(page, file)
+    analyse(page)
+
+
+def containing(text: str) -> re.Pattern[str]:
+    return re.compile(re.escape(text))
+
+
+def picture_of(canvas: Locator) -> str:
+    return str(canvas.evaluate("(canvas) => canvas.toDataURL()"))
+
+
+def covers(top: Locator, below: Locator) -> bool:
+    """Whether two elements have one place and size, to a pixel."""
+    one, other = top.bounding_box(), below.bounding_box()
+    assert one is not None
+    assert other is not None
+    return all(abs(one[side] - other[side]) < 1 for side in ("x", "y", "width", "height"))

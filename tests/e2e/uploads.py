@@ -1,0 +1,70 @@
+"""Ways to hand a picture to the page, as a person would."""
+
+from __future__ import annotations
+
+import base64
+
+from playwright.sync_api import FilePayload, Page
+
+from tests.drawings import HARMLESS_REDNESS, draw_flat, draw_lesion, encode
+
+
+def lesion(redness: float = HARMLESS_REDNESS, name: str = "spot.jpg") -> FilePayload:
+    return jpeg(encode(draw_lesion(4, redness=redness), quality=90), name)
+
+
+def no_lesion() -> FilePayload:
+    return jpeg(encode(draw_flat()), "wall.jpg")
+
+
+def jpeg(data: bytes, name: str) -> FilePayload:
+    return {"name": name, "mimeType": "image/jpeg", "buffer": data}
+
+
+def text_file() -> FilePayload:
+    return {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"not a picture"}
+
+
+def choose(page: Page, file: FilePayload) -> None:
+    page.set_input_files("#file", files=[file])
+
+
+def drop(page: Page, target: str, *files: FilePayload) -> None:
+    _hand_over(page, target, "drop", files)
+
+
+def paste(page: Page, file: FilePayload) -> None:
+    _hand_over(page, "body", "paste", (file,))
+
+
+def analyse(page: Page) -> None:
+    """Presses Analyse and waits for the answer."""
+    page.click("#analyse")
+    page.wait_for_selector("#answers article")
+
+
+def _hand_over(page: Page, target: str, kind: str, files: tuple[FilePayload, ...]) -> None:
+    """Fires the event that the browser fires when files are dropped or pasted."""
+    encoded = [
+        {
+            "name": file["name"],
+            "type": file["mimeType"],
+            "data": base64.b64encode(file["buffer"]).decode(),
+        }
+        for file in files
+    ]
+    page.evaluate(
+        """([target, kind, files]) => {
+            const held = new DataTransfer();
+            for (const { name, type, data } of files) {
+                const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+                held.items.add(new File([bytes], name, { type }));
+            }
+            const options = { bubbles: true, cancelable: true };
+            const event = kind === "paste"
+                ? new ClipboardEvent(kind, { ...options, clipboardData: held })
+                : new DragEvent(kind, { ...options, dataTransfer: held });
+            document.querySelector(target).dispatchEvent(event);
+        }""",
+        [target, kind, encoded],
+    )
