@@ -39,7 +39,7 @@ serve: $(MADE)/serving $(PAGE) ## The page and the API at http://127.0.0.1:8000
 	@exec $(BIN)/lesionlens serve --host $(HOST) --port $(PORT)
 
 test: lint ## Every check: lint, types, unit tests, the page in a browser
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest -n 2 --dist loadfile $(TESTS)
 
 lint: $(MADE)/all $(PAGE) ## ruff, mypy, and the page's own checks
 	$(BIN)/ruff check .
