@@ -41,8 +41,9 @@ def start_from(network: nn.Module, file: str | None, url: str | None) -> str:
     unfit = [k for k, v in state.items() if k not in own or own[k].shape != v.shape]
     if missing or unfit:
         raise WeightsError(
-            f"{origin}: these weights are not of this network. Missing: {missing[:3]}, not fitting: "
-            f"{unfit[:3]}. Name weights with torchvision's parameter names in model.weights."
+            f"{origin}: these weights are not of this network. Missing: {missing[:3]}, not "
+            f"fitting: {unfit[:3]}. Name weights with torchvision's parameter "
+            "names in model.weights."
         )
     network.load_state_dict(state, strict=False)
     return origin

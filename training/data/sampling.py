@@ -49,10 +49,12 @@ def prior_shift(labels: npt.NDArray[np.int64], power: float) -> npt.NDArray[np.f
     counts = np.bincount(labels).astype(np.float64)
     own = np.log(counts / counts.sum())
     drawn = counts ** (1 - power)
-    return (np.log(drawn / drawn.sum()) - own).astype(np.float32)
+    shift: npt.NDArray[np.float32] = (np.log(drawn / drawn.sum()) - own).astype(np.float32)
+    return shift
 
 
 def log_prior(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """The logarithm of each class's share, `[C] float32`."""
     counts = np.bincount(labels).astype(np.float64)
-    return np.log(counts / counts.sum()).astype(np.float32)
+    shares: npt.NDArray[np.float32] = np.log(counts / counts.sum()).astype(np.float32)
+    return shares

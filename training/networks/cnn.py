@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+MEAN, STD = (0.7635, 0.5461, 0.5705), (0.1409, 0.1526, 0.1697)
+"""Of HAM10000's pictures."""
+
 
 class CNN(nn.Module):
     """Three convolutions, each with a max-pool, flatten, six linear layers, LogSoftmax.
@@ -15,8 +18,8 @@ class CNN(nn.Module):
     stands between the layers. S must be divisible by the product of `pools`.
     """
 
-    mean = (0.7635, 0.5461, 0.5705)
-    std = (0.1409, 0.1526, 0.1697)
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -66,8 +69,8 @@ class CNN(nn.Module):
         )
         self.last = nn.Linear(hidden[-1], classes)
         self.log_softmax = nn.LogSoftmax(dim=1)
-        self.register_buffer("_mean", torch.tensor(self.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("_std", torch.tensor(self.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Log-probabilities `[N, C] float32` of `pictures` `[N, 3, S, S] float32` in [0, 1]."""
@@ -76,7 +79,7 @@ class CNN(nn.Module):
 
     def feature_maps(self, pictures: Tensor) -> list[Tensor]:
         """What the second and the third convolution see, each before its max-pool."""
-        x = (pictures - self._mean) / self._std
+        x = (pictures - self.mean) / self.std
         maps: list[Tensor] = []
         for index, convolution in enumerate(self.convolutions):
             x = convolution(x if index == 0 else self.pools[index - 1](x))
@@ -107,7 +110,12 @@ class CNN(nn.Module):
             active.append((x > 0).to(x.dtype))
         gradient = self.last.weight.unsqueeze(0)
         for index in (4, 3, 2, 1, 0):
-            _, linear, norm, _ = self.hidden[index]
+            layer = self.hidden[index]
+            assert isinstance(layer, nn.Sequential)
+            linear, norm = layer[1], layer[2]
+            assert isinstance(linear, nn.Linear)
+            assert isinstance(norm, nn.BatchNorm1d)
+            assert norm.running_var is not None
             factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
             weight = linear.weight
             if index == 0:

@@ -18,6 +18,9 @@ STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's pictures, by which its weights expect theirs normalised."""
+
 MIDDLE = 13
 """Index in `features` of the last block before the last halving: 96 channels at 1/16."""
 
@@ -25,8 +28,8 @@ MIDDLE = 13
 class MobileNetV2(nn.Module):
     """MobileNetV2 1.0: `[N, 3, S, S] float32` in [0, 1] to logits `[N, C] float32`."""
 
-    mean = (0.485, 0.456, 0.406)
-    std = (0.229, 0.224, 0.225)
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, classes: int, dropout: float = 0.2) -> None:
         """Makes the network for `classes` answers, with `dropout` before its linear head."""
@@ -40,8 +43,8 @@ class MobileNetV2(nn.Module):
         layers.append(_convolution(channels, 1280, kernel=1))
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(1280, classes))
-        self.register_buffer("_mean", torch.tensor(self.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("_std", torch.tensor(self.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
         self.apply(_initialise)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -50,7 +53,7 @@ class MobileNetV2(nn.Module):
 
     def feature_maps(self, pictures: Tensor) -> list[Tensor]:
         """The maps that describe a picture: `[N, 96, S/16, S/16]` and `[N, 1280, S/32, S/32]`."""
-        x = (pictures - self._mean) / self._std
+        x = (pictures - self.mean) / self.std
         middle: Tensor = self.features[: MIDDLE + 1](x)
         return [middle, self.features[MIDDLE + 1 :](middle)]
 
@@ -86,6 +89,7 @@ class InvertedResidual(nn.Module):
         self.has_shortcut = stride == 1 and channels == out
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[N, channels, h, w]` to `[N, out, h / stride, w / stride]`."""
         y: Tensor = self.conv(x)
         return x + y if self.has_shortcut else y
 

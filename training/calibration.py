@@ -1,0 +1,166 @@
+"""Everything fitted after training, on the calibration split, from the final graph's answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.stats import beta
+from sklearn.metrics import balanced_accuracy_score
+
+from serving.manifest import Conformal, OperatingPoint, Quality
+from serving.quality import Measures
+
+Probabilities = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+class Targets(msgspec.Struct, frozen=True, kw_only=True):
+    """What the fitted figures are to reach, from `conf/export.yaml`."""
+
+    sensitivity: float
+    """of the verdict, for malignant lesions"""
+    coverage: float
+    """of the prediction sets"""
+    accepted: float
+    """share of true lesions whose novelty is accepted"""
+    warned: float
+    """share of true lesions that each quality warning may hit"""
+    least_pictures: int
+    """classes with fewer calibration pictures share one conformal quantile"""
+
+
+def fit_temperature(probability: Probabilities, labels: Labels) -> float:
+    """The temperature T that makes softmax(log p / T) likeliest for `probability` `[N, C]`.
+
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+    """
+    logits = np.log(np.maximum(probability.astype(np.float64), 1e-12))
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / math.exp(log_temperature)
+        peak = scaled.max(axis=1)
+        total = np.log(np.exp(scaled - peak[:, None]).sum(axis=1)) + peak
+        return float(np.mean(total - scaled[np.arange(len(labels)), labels]))
+
+    found = minimize_scalar(loss, bounds=(math.log(0.05), math.log(20)), method="bounded")
+    return math.exp(found.x)
+
+
+def fit_offsets(
+    probability: Probabilities, labels: Labels, groups: Sequence[str], seed: int
+) -> npt.NDArray[np.float64]:
+    """Decision offsets `[C]` for balanced accuracy: each class's prior to the power of -t.
+
+    One number is fitted and not one a class, because the rarest have about ten calibration
+    pictures. Of all t whose balanced accuracy is within one standard error of the best (bootstrap
+    over lesions), the smallest is taken, which gives up least accuracy: the rule of Breiman et al.,
+    "Classification and Regression Trees" (1984), section 3.4.3.
+    """
+    prior = np.bincount(labels, minlength=probability.shape[1]) / len(labels)
+    prior = np.maximum(prior, 0.5 / len(labels))
+    tilts = np.linspace(0.0, 1.0, 21)
+    decided = [np.argmax(probability * prior**-t, axis=1) for t in tilts]
+    scores = np.array([balanced_accuracy_score(labels, each) for each in decided])
+    best = int(scores.argmax())
+    error = _standard_error(decided[best], labels, groups, seed)
+    first = int(np.argmax(scores >= scores[best] - error))
+    offsets = prior ** -tilts[first]
+    scaled: npt.NDArray[np.float64] = offsets / offsets.min()
+    return scaled
+
+
+def _standard_error(
+    decided: npt.NDArray[np.int64], labels: Labels, groups: Sequence[str], seed: int
+) -> float:
+    """Bootstrap standard error of the balanced accuracy, lesions drawn with replacement."""
+    generator = np.random.default_rng(seed)
+    lesions, of = np.unique(np.asarray(groups), return_inverse=True)
+    scores = []
+    for _ in range(200):
+        drawn = np.bincount(
+            generator.integers(len(lesions), size=len(lesions)), minlength=len(lesions)
+        )
+        weight = drawn[of]
+        total = np.bincount(labels, weight)
+        right = np.bincount(labels, weight * (decided == labels))
+        scores.append(np.mean(right[total > 0] / total[total > 0]))
+    return float(np.std(scores))
+
+
+def fit_operating_point(
+    malignant_probability: npt.NDArray[np.float64],
+    malignant: npt.NDArray[np.bool_],
+    sensitivity: float,
+) -> OperatingPoint:
+    """The highest threshold on `[N]` that still catches `sensitivity` of the malignant.
+
+    The interval of the sensitivity is that of Clopper and Pearson, Biometrika 26 (1934).
+    """
+    scores = np.sort(malignant_probability[malignant])
+    missed = math.floor((1 - sensitivity) * len(scores) + 1e-9)
+    threshold = float(scores[missed])
+    caught = int((scores >= threshold).sum())
+    low = beta.ppf(0.025, caught, len(scores) - caught + 1)
+    high = 1.0 if caught == len(scores) else beta.ppf(0.975, caught + 1, len(scores) - caught)
+    return OperatingPoint(
+        name=f"sensitivity_{round(100 * sensitivity)}",
+        score="malignant_probability",
+        threshold=threshold,
+        sensitivity=caught / len(scores),
+        specificity=float(np.mean(malignant_probability[~malignant] < threshold)),
+        interval=(float(low), float(high)),
+        n=len(scores),
+    )
+
+
+def fit_conformal(
+    probability: Probabilities, labels: Labels, ids: Sequence[str], targets: Targets
+) -> Conformal:
+    """A quantile of 1 - p of the true class for each class, so that sets hold it often enough.
+
+    Sadinle, Lei, Wasserman, JASA 114 (2019); Vovk, "Conditional validity of inductive conformal
+    predictors", ACML 2012. Classes with few calibration pictures share one quantile.
+    """
+    score = 1 - probability[np.arange(len(labels)), labels]
+    counts = np.bincount(labels, minlength=len(ids))
+    few = counts < targets.least_pictures
+    pooled = _quantile(score[few[labels]], targets.coverage)
+    return Conformal(
+        method="class_conditional_lac",
+        alpha=round(1 - targets.coverage, 6),
+        quantiles={
+            id: pooled if few[i] else _quantile(score[labels == i], targets.coverage)
+            for i, id in enumerate(ids)
+        },
+        counts={id: int(counts[i]) for i, id in enumerate(ids)},
+    )
+
+
+def _quantile(scores: npt.NDArray[np.float32], coverage: float) -> float:
+    """The smallest score with ceil((n + 1) coverage) at or below it; 1 where n is too small."""
+    rank = math.ceil((len(scores) + 1) * coverage - 1e-9)
+    return 1.0 if rank > len(scores) else float(np.sort(scores)[rank - 1])
+
+
+def fit_novelty_threshold(novelty: npt.NDArray[np.float32], accepted: float) -> float:
+    """The score `[N]` that the share `accepted` of the calibration pictures stays at or below."""
+    return float(np.quantile(novelty, accepted, method="higher"))
+
+
+def fit_quality(measures: Sequence[Measures], warned: float) -> Quality:
+    """Thresholds below which the share `warned` of the calibration pictures lies."""
+
+    def low(values: list[float]) -> float:
+        return float(np.quantile(values, warned, method="lower"))
+
+    return Quality(
+        min_side=int(low([each.side for each in measures])),
+        min_sharpness=low([each.sharpness for each in measures]),
+        min_luminance=low([each.luminance for each in measures]),
+        min_lesion_share=low([each.lesion_share for each in measures]),
+    )

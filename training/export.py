@@ -1,0 +1,375 @@
+"""From a checkpoint to an artifact: `python -m training.export model=mobilenet`.
+
+In this order, because what was fitted on another graph does not hold: one float graph is exported
+and checked against the network, then the temperature is fitted and written into it, then everything
+else is fitted on the answers of that final graph, run through serving's own code.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from tqdm import tqdm
+
+from serving import manifest as contract
+from serving import quality
+from serving.classifier import Classifier, Outputs
+from serving.manifest import (
+    ArtifactError,
+    Conformal,
+    Dataset,
+    Manifest,
+    OperatingPoint,
+    Parity,
+    Quality,
+    Training,
+)
+from serving.pictures import PictureError, Prepared, prepare
+from serving.prediction import malignant_probability
+from training import calibration, preprocess, record
+from training.calibration import Targets
+from training.data.cache import open_cache
+from training.data.module import Answers
+from training.data.sets import Pictures
+from training.data.splits import digest
+from training.graph import (
+    ExportError,
+    Network,
+    ServedGraph,
+    check,
+    reference,
+    set_temperature,
+    to_onnx,
+)
+from training.labels import DataError, LabelledPicture
+from training.learner import as_input
+from training.novelty import Novelty
+from training.train import CONFIG_FILE, plain, read_answers, read_config_sets, read_preprocessing
+
+_BATCH = 64
+
+
+def export(config: DictConfig) -> Path:
+    """Makes the artifact that `config` asks for; returns its folder.
+
+    Raises:
+        ExportError: where there is no run, or the graph is not what the network is.
+        DataError: where the run's pictures cannot be read any more, or are not those it was split
+            from.
+    """
+    run = _find_run(config)
+    trained = OmegaConf.load(run / CONFIG_FILE)
+    assert isinstance(trained, DictConfig)
+    history = record.read(run)
+    pictures = read_config_sets(trained)
+    if digest(pictures.parts) != history.split_digest:
+        raise DataError(
+            f"{run}: was trained on another split than {trained.data.root} gives now. "
+            "Pictures were added, taken away or labelled anew: train again."
+        )
+    answers = read_answers(trained, pictures)
+    network = _load_network(trained, run / "checkpoints" / f"{config.checkpoint}.ckpt", answers)
+    novelty = _fit_novelty(config, trained, network, pictures)
+    graph = ServedGraph(network, novelty).eval()
+    model = to_onnx(graph, trained.model.preprocessing.size)
+
+    calibrating = _Calibrating.read(pictures.parts["calibration"], trained, answers)
+    folder = Path(config.artifacts) / str(trained.model.name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside and then moved, so that an export which fails leaves the old artifact alone.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+        made = Path(name) / folder.name
+        made.mkdir()
+        onnx.save(preprocess.build(read_preprocessing(trained)), made / contract.PREPROCESS_FILE)
+        onnx.save(model, made / contract.MODEL_FILE)
+        manifest = _unfitted(trained, history, pictures, answers)
+        contract.save(manifest, made)
+        warm = calibrating.run(Classifier(made, torch.get_num_threads()), "fitting the temperature")
+        temperature = calibration.fit_temperature(warm.probability, calibrating.labels)
+        set_temperature(model, temperature)
+        graph.temperature.fill_(temperature)
+        check(model, forbidden=(str(Path.cwd()), str(Path.home()), "site-packages", '.py"'))
+        onnx.save(model, made / contract.MODEL_FILE)
+        parity = _compare(config, graph, made / contract.MODEL_FILE, calibrating.prepared)
+        contract.save(manifest, made)
+        final = calibrating.run(Classifier(made, torch.get_num_threads()), "fitting the rest")
+        manifest = _fitted(config, manifest, final, calibrating, temperature, parity)
+        manifest = contract.save(manifest, made)
+        if folder.exists():
+            shutil.rmtree(folder)
+        made.replace(folder)
+    print(_summary(folder, manifest))
+    return folder
+
+
+class _Calibrating(msgspec.Struct, frozen=True):
+    """The calibration split, prepared by serving's own code from the files' bytes."""
+
+    pictures: list[LabelledPicture]
+    prepared: list[Prepared]
+    labels: npt.NDArray[np.int64]
+
+    @classmethod
+    def read(
+        cls, pictures: list[LabelledPicture], trained: DictConfig, answers: Answers
+    ) -> _Calibrating:
+        preprocessing = read_preprocessing(trained)
+        shown = tqdm(pictures, "reading the calibration split", unit="picture")
+        prepared = [prepare(picture.path.read_bytes(), preprocessing) for picture in shown]
+        return cls(pictures, prepared, answers.indices([p.label for p in pictures]))
+
+    @property
+    def groups(self) -> list[str]:
+        """The lesion of each picture."""
+        return [picture.group for picture in self.pictures]
+
+    def run(self, model: Classifier, title: str) -> Outputs:
+        """What `model` answers for all of them."""
+        batches = list(_batches(self.prepared, _BATCH))
+        outputs = [model.run(each) for each in tqdm(batches, title, unit="batch")]
+        return Outputs(
+            np.concatenate([each.probability for each in outputs]),
+            np.concatenate([each.heatmap for each in outputs]),
+            np.concatenate([each.novelty for each in outputs]),
+        )
+
+
+def _find_run(config: DictConfig) -> Path:
+    if config.run is not None:
+        run = Path(str(config.run))
+        if not (run / record.FILE_NAME).exists():
+            raise ExportError(f"{run}: holds no {record.FILE_NAME}, so no run has finished there.")
+        return run
+    root = Path("runs") / str(config.model.name)
+    finished = sorted(root.glob(f"*/{record.FILE_NAME}"), key=lambda path: path.stat().st_mtime)
+    if not finished:
+        raise ExportError(
+            f"{root}: holds no finished run. Train first (`make train MODEL={config.model.name}`), "
+            "or name a run's folder with run=..."
+        )
+    return finished[-1].parent
+
+
+def _load_network(trained: DictConfig, checkpoint: Path, answers: Answers) -> Network:
+    """The network of a run with the (averaged) weights of its checkpoint, in evaluation mode."""
+    network: nn.Module = hydra.utils.instantiate(
+        trained.model.network, classes=len(answers.classes)
+    )
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    except OSError as error:
+        raise ExportError(f"{checkpoint}: cannot be read ({error.strerror})") from error
+    prefix = "network."
+    weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    network.load_state_dict(weights)
+    return cast(Network, network.eval())
+
+
+def _fit_novelty(
+    config: DictConfig, trained: DictConfig, network: Network, pictures: Pictures
+) -> Novelty:
+    """The Gaussians over the pooled features of training pictures, seen without augmentation."""
+    cache = Path(trained.cache_dir).expanduser()
+    main = pictures.sets[0].name
+    listed = [p for p in pictures.parts["train"] if p.source == main]
+    pixels = open_cache(listed, read_preprocessing(trained), cache)
+    layers: list[list[npt.NDArray[np.float32]]] = []
+    with torch.no_grad():
+        for start in tqdm(range(0, len(pixels), _BATCH), "fitting novelty", unit="batch"):
+            batch = torch.from_numpy(np.array(pixels[start : start + _BATCH]))
+            maps = network.feature_maps(as_input(batch))
+            layers.append([each.mean(dim=(2, 3)).numpy() for each in maps])
+    features = [np.concatenate(layer) for layer in zip(*layers, strict=True)]
+    return Novelty(features, config.novelty.components)
+
+
+def _compare(
+    config: DictConfig, graph: ServedGraph, path: Path, prepared: Sequence[Prepared]
+) -> Parity:
+    """The largest differences between the graph in `path` and the network, on real pictures.
+
+    Raises:
+        ExportError: where they are above what `config.parity` allows.
+    """
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    chosen = prepared[: config.parity.pictures]
+    probability = heatmap = 0.0
+    for size in config.parity.batch_sizes:
+        for image in tqdm(list(_batches(chosen, size)), f"comparing, batch {size}", unit="batch"):
+            got = session.run(["probability", "heatmap"], {"image": image})
+            wanted = reference(graph, image)
+            probability = max(probability, float(np.abs(got[0] - wanted[0]).max()))
+            heatmap = max(heatmap, float(np.abs(got[1] - wanted[1]).max()))
+    parity = Parity(
+        pictures=len(chosen),
+        batch_sizes=list(config.parity.batch_sizes),
+        probability=probability,
+        heatmap=heatmap,
+    )
+    if probability > config.parity.probability or heatmap > config.parity.heatmap:
+        raise ExportError(
+            f"the graph differs from the network by {probability:.2g} in a probability (allowed "
+            f"{config.parity.probability:.2g}) and {heatmap:.2g} in a heatmap (allowed "
+            f"{config.parity.heatmap:.2g}). Nothing was exported."
+        )
+    return parity
+
+
+def _batches(prepared: Sequence[Prepared], size: int) -> Iterator[npt.NDArray[np.uint8]]:
+    for start in range(0, len(prepared), size):
+        yield np.stack([each.pixels for each in prepared[start : start + size]])
+
+
+def _unfitted(
+    trained: DictConfig, history: record.Record, pictures: Pictures, answers: Answers
+) -> Manifest:
+    """The manifest with everything known before fitting; what is fitted later does nothing yet."""
+    ids = [c.id for c in answers.classes]
+    has_malignant = any(c.malignant for c in answers.classes)
+    return Manifest(
+        schema_version=contract.SCHEMA_VERSION,
+        name=trained.model.name,
+        architecture=trained.model.architecture,
+        title=trained.model.title,
+        summary=trained.model.summary,
+        classes=answers.classes,
+        preprocessing=read_preprocessing(trained),
+        temperature=1.0,
+        decision_offsets=dict.fromkeys(ids, 1.0),
+        operating_points=[_no_point()] if has_malignant else [],
+        conformal=Conformal(
+            method="class_conditional_lac",
+            alpha=0.0,
+            quantiles=dict.fromkeys(ids, 1.0),
+            counts=dict.fromkeys(ids, 0),
+        ),
+        novelty_threshold=float(np.finfo(np.float32).max),
+        quality=Quality(min_side=0, min_sharpness=0, min_luminance=0, min_lesion_share=0),
+        parity=Parity(pictures=0, batch_sizes=[], probability=0, heatmap=0),
+        training=Training(
+            datasets=_datasets(pictures),
+            split_digest=history.split_digest,
+            seed=trained.seed,
+            config=_config_without_paths(trained, history),
+            versions=history.versions,
+            commit=history.commit,
+        ),
+    )
+
+
+def _no_point() -> OperatingPoint:
+    return OperatingPoint(
+        name="none",
+        score="malignant_probability",
+        threshold=0.0,
+        sensitivity=1.0,
+        specificity=0.0,
+        interval=(0.0, 1.0),
+        n=0,
+    )
+
+
+def _fitted(
+    config: DictConfig,
+    manifest: Manifest,
+    final: Outputs,
+    calibrating: _Calibrating,
+    temperature: float,
+    parity: Parity,
+) -> Manifest:
+    """The manifest with everything that the final graph's answers give."""
+    targets = msgspec.convert(plain(config.targets), Targets)
+    labels, probability = calibrating.labels, final.probability
+    offsets = calibration.fit_offsets(probability, labels, calibrating.groups, config.seed)
+    malignant = np.array([c.malignant for c in manifest.classes])
+    points = []
+    if malignant.any():
+        score = malignant_probability(probability, manifest)
+        points = [calibration.fit_operating_point(score, malignant[labels], targets.sensitivity)]
+    measures = [quality.measure(each) for each in calibrating.prepared]
+    return msgspec.structs.replace(
+        manifest,
+        temperature=temperature,
+        decision_offsets=dict(zip(manifest.class_ids, map(float, offsets), strict=True)),
+        operating_points=points,
+        conformal=calibration.fit_conformal(probability, labels, manifest.class_ids, targets),
+        novelty_threshold=calibration.fit_novelty_threshold(final.novelty, targets.accepted),
+        quality=calibration.fit_quality(measures, targets.warned),
+        parity=parity,
+    )
+
+
+def _datasets(pictures: Pictures) -> list[Dataset]:
+    """What the model learned from: of the split set the train part, of the others everything."""
+    listed = [*pictures.parts["train"], *pictures.extra]
+    return [
+        Dataset(
+            name=each.name,
+            licence=each.licence,
+            source=each.source,
+            pictures=sum(picture.source == each.name for picture in listed),
+        )
+        for each in pictures.sets
+    ]
+
+
+def _config_without_paths(trained: DictConfig, history: record.Record) -> dict[str, Any]:
+    """What made the model, without the places of its machine."""
+    config = plain(trained)
+    model = {key: value for key, value in config["model"].items() if key != "binary"}
+    trainer = {k: v for k, v in config["trainer"].items() if k != "default_root_dir"}
+    return {
+        "data": [trained.data.name, *(each["name"] for each in config["data"]["extra"].values())],
+        "model": {**model, "weights": history.weights},
+        "augmentation": config["augmentation"],
+        "trainer": trainer,
+        "averaging": config["callbacks"].get("averaging"),
+        "hardware": history.hardware,
+        "seconds": history.seconds,
+        "validation_balanced_accuracy": history.validation_balanced_accuracy,
+    }
+
+
+def _summary(folder: Path, manifest: Manifest) -> str:
+    size = (folder / contract.MODEL_FILE).stat().st_size / 1e6
+    parity = manifest.parity
+    lines = [
+        f"{folder}: {manifest.architecture}, {size:.2f} MB, digest {manifest.digest[:12]}",
+        f"  parity with torch on {parity.pictures} pictures at batch sizes {parity.batch_sizes}: "
+        f"probabilities within {parity.probability:.1e}, heatmaps within {parity.heatmap:.1e}",
+        f"  temperature {manifest.temperature:.3f}, novelty refused above "
+        f"{manifest.novelty_threshold:.2f}",
+        *(
+            f"  {point.name}: suspicious from {point.threshold:.3f}, sensitivity "
+            f"{point.sensitivity:.3f}, specificity {point.specificity:.3f} on calibration"
+            for point in manifest.operating_points
+        ),
+    ]
+    return "\n".join(lines)
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="export")
+def main(config: DictConfig) -> None:
+    """The command; what goes wrong is told without a traceback."""
+    try:
+        export(config)
+    except (ExportError, DataError, ArtifactError, PictureError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
