@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Router, get, post
+from litestar import Router, get, head, post
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
@@ -255,6 +255,11 @@ async def readyz() -> Health:
     return Health(status="ready")
 
 
+@head(["/healthz", "/readyz"], include_in_schema=False)
+async def head_probes() -> None:
+    """What watches over a server often asks for the head alone."""
+
+
 def find_model(inference: Inference, name: str) -> Classifier:
     """The model that a request names, or the default one where it names none.
 
@@ -268,4 +273,4 @@ def find_model(inference: Inference, name: str) -> Classifier:
 
 
 routes = Router("/api/v1", route_handlers=[post_predictions, list_models, get_model, list_problems])
-probes = Router("/", route_handlers=[healthz, readyz])
+probes = Router("/", route_handlers=[healthz, readyz, head_probes])

@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 import msgspec
-from litestar import Router, get, post
+from litestar import Router, get, head, post
 from litestar.connection import Request
 from litestar.datastructures import CacheControlHeader
 from litestar.di import NamedDependency
@@ -151,6 +151,11 @@ async def get_page(page: NamedDependency[Page]) -> Response[str]:
     return Response(page.index(), headers={"cache-control": "no-cache"})
 
 
+@head("/", media_type=MediaType.HTML, include_in_schema=False)
+async def head_page() -> None:
+    """What watches over a server often asks for the head alone."""
+
+
 @post("/", media_type=MediaType.HTML, include_in_schema=False, status_code=200)
 async def post_page(
     request: Request[Any, Any, Any],
@@ -203,4 +208,4 @@ def static_routes(folder: Path = STATIC) -> list[Router]:
     ]
 
 
-routes = Router("/", route_handlers=[get_page, post_page])
+routes = Router("/", route_handlers=[get_page, head_page, post_page])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import traceback
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar.exceptions import HTTPException
 from litestar.response import Response
 from msgspec import Meta
 
-from serving import pictures
 from serving.pictures import PictureError
 
 MEDIA_TYPE = "application/problem+json"
@@ -143,6 +142,3 @@ def _invalid(value: dict[str, Any]) -> str:
     source = value.get("source", "value")
     where = getattr(source, "value", source)
     return f"{where} {value.get('key', '')}: {value.get('message', '')}"
-
-
-assert set(get_args(Reason)) == set(PROBLEM_TYPES) >= set(pictures.REASONS)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -16,8 +16,9 @@ from serving import api
 from serving.app import create_app
 from serving.inference import Inference
 from serving.manifest import Manifest
+from serving.pictures import REASONS
 from serving.prediction import Prediction
-from serving.problems import Problem
+from serving.problems import PROBLEM_TYPES, Problem, Reason
 from serving.settings import Settings
 from tests.drawings import SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
 
@@ -270,6 +271,18 @@ def test_a_model_tells_everything(client: Client) -> None:
 @pytest.mark.parametrize(("path", "status"), [("/healthz", "ok"), ("/readyz", "ready")])
 def test_probes_are_answered(client: Client, path: str, status: str) -> None:
     assert client.get(path).json() == {"status": status}
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
+def test_the_head_alone_is_answered(client: Client, path: str) -> None:
+    response = client.head(path)
+    assert response.status_code == 200
+    assert response.content == b""
+
+
+def test_every_reason_to_refuse_has_a_type() -> None:
+    assert set(PROBLEM_TYPES) == set(get_args(Reason))
+    assert set(PROBLEM_TYPES) >= set(REASONS)
 
 
 def test_every_type_of_problem_is_listed(client: Client) -> None:

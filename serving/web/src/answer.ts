@@ -49,6 +49,11 @@ export function makeAnswer(prediction: Prediction, manifest: Manifest, picture: 
   };
 }
 
+/** Fetches the chart's code ahead of the answer that needs it. */
+export function prepareChart(): void {
+  import("./chart").catch(() => {});
+}
+
 function fillWarnings(element: HTMLElement, prediction: Prediction): void {
   const part = find(element, "warnings", "part");
   part.hidden = prediction.warnings.length === 0;

@@ -58,7 +58,8 @@ export function drawChart(canvas: HTMLCanvasElement, rows: Row[], animate: boole
         ctx.fillText(row.value, chartArea.right, y);
         ctx.textAlign = "left";
         ctx.font = `500 14px ${font}`;
-        ctx.fillText(row.name, chartArea.left, y);
+        // A name too long for the width is set closer rather than cut.
+        ctx.fillText(row.name, chartArea.left, y, chartArea.width - 52);
         const after = chartArea.left + ctx.measureText(row.name).width + 8;
         ctx.font = `400 12px ${font}`;
         ctx.fillStyle = muted;

@@ -1,6 +1,6 @@
 import "./page.css";
 
-import { type Answer, makeAnswer } from "./answer";
+import { type Answer, makeAnswer, prepareChart } from "./answer";
 import { fetchManifest, type Manifest, predict, type Prediction, Problem } from "./api";
 import { listen, open, type Picture } from "./picture";
 import { readingNotes } from "./reading";
@@ -58,6 +58,7 @@ async function choose(files: File[]): Promise<void> {
   picture = opened;
   clearAnswer();
   showPicture(opened);
+  prepareChart();
   const note = files.length > 1 ? fill(words.picture.several, { count: files.length }) : "";
   byId("note").textContent = note;
   byId("note").hidden = note === "";

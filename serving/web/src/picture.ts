@@ -19,6 +19,8 @@ export function listen({ inputs, dropzones }: Entrances, take: (files: File[]) =
   for (const input of inputs) {
     input.addEventListener("change", () => {
       const files = [...(input.files ?? [])];
+      // Or choosing the same file again, saved anew after a failure, would change nothing.
+      input.value = "";
       if (files.length > 0) take(files);
     });
   }
