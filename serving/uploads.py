@@ -27,6 +27,9 @@ from serving.settings import Settings
 
 FIELD = "images"
 
+_MOST_FIELDS = 16
+"""fields beside the pictures"""
+
 _MOST_TEXT = 1_000
 """bytes of a field that holds no picture"""
 
@@ -54,7 +57,9 @@ async def read_form(request: Request[Any, Any, Any], settings: Settings) -> Form
         )
     form = _Collector(settings)
     try:
-        with PushMultipartParser(options["boundary"]) as parser:
+        with PushMultipartParser(
+            options["boundary"], max_segment_count=settings.max_files + _MOST_FIELDS
+        ) as parser:
             async for chunk in _chunks(request):
                 for event in parser.parse(chunk):
                     form.take(event)
@@ -115,8 +120,6 @@ class _Collector:
 
     def _begin(self, segment: MultipartSegment) -> None:
         self._segment, self._pieces = segment, []
-        if len(self._uploads) + len(self._fields) > 2 * self._settings.max_files:
-            raise ProblemError("malformed_form", "The form has too many fields.")
 
     def _check_size(self) -> None:
         assert self._segment is not None

@@ -167,6 +167,13 @@ def test_too_many_pictures_are_refused(client: Client) -> None:
     assert len(predictions(client.post(URL, files=files[:4]))) == 4
 
 
+def test_too_many_fields_are_refused(client: Client) -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\n1\r\n'
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    response = client.post(URL, content=part * 100 + b"--x--\r\n", headers=headers)
+    assert "Maximum segment count" in problem(response, 400, "malformed_form").detail
+
+
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_body_beyond_the_limit_is_refused(client: Client, announced: bool) -> None:
     body = bytes(21_000_000)
