@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -74,13 +75,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             SettingsError: where a variable has a value that cannot be used, or starts with
-                LESIONLENS_ and is none of these.
+                LESIONLENS_ and is almost one of these.
         """
         values = {name: value for name, value in environment.items() if value}
         known = {PREFIX + name.upper(): name for name in cls.__struct_fields__}
-        unknown = sorted(name for name in values if name.startswith(PREFIX) and name not in known)
-        if unknown:
-            raise SettingsError(f"{unknown[0]} is no setting. There are: {', '.join(known)}.")
+        _check_spelling(values, known)
         given = {field: values[name] for name, field in known.items() if name in values}
         sources = {field: name for name, field in known.items()}
         if "port" not in given and "PORT" in values:
@@ -98,6 +97,16 @@ def default_artifacts(working_directory: Path) -> Path:
     """`artifacts` in `working_directory` where it is there, else the checkout's beside the code."""
     here = working_directory / "artifacts"
     return here if here.is_dir() else CHECKOUT / "artifacts"
+
+
+def _check_spelling(names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuses what is almost a setting; training has variables of the same prefix, too."""
+    short = [name.removeprefix(PREFIX) for name in known]
+    for name in sorted(names):
+        rest = name.removeprefix(PREFIX)
+        if name != rest and rest not in short:
+            for meant in difflib.get_close_matches(rest, short, n=1, cutoff=0.75):
+                raise SettingsError(f"{name} is no setting. Is {PREFIX}{meant} meant?")
 
 
 def _decode(kind: type, value: object) -> object:

@@ -72,9 +72,21 @@ def test_a_wrong_value_is_refused_with_its_variable(name: str, value: str, expec
         Settings.from_environment({name: value})
 
 
-def test_a_misspelt_setting_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(SettingsError, match=r"LESIONLENS_PROT is no setting.*LESIONLENS_PORT"):
-        Settings.from_environment({"LESIONLENS_PROT": "80"})
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("LESIONLENS_PROT", "LESIONLENS_PORT"),
+        ("LESIONLENS_ARTEFACTS", "LESIONLENS_ARTIFACTS"),
+        ("LESIONLENS_MAX_BYTE", "LESIONLENS_MAX_BYTES"),
+    ],
+)
+def test_a_misspelt_setting_is_refused_with_what_was_meant(name: str, meant: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is no setting. Is {meant} meant?"):
+        Settings.from_environment({name: "80"})
+
+
+def test_a_variable_of_training_is_passed_over() -> None:
+    assert Settings.from_environment({"LESIONLENS_CACHE": "/pictures"}).port == 8000
 
 
 def test_artifacts_of_the_working_directory_go_before_the_checkouts(tmp_path: Path) -> None:
