@@ -97,8 +97,8 @@ def decode(data: bytes, limits: Limits, least_side: int | None = None) -> Uprigh
     if len(data) > limits.max_bytes:
         raise PictureError(
             "too_many_bytes",
-            f"The file has {len(data) / 1e6:.1f} MB; at most {limits.max_bytes / 1e6:.0f} MB are "
-            "accepted. Save the picture smaller or as JPEG.",
+            f"The file is larger than {limits.max_bytes / 1e6:g} MB, the most that is accepted. "
+            "Save the picture smaller or as JPEG.",
         )
     with _open(data) as image:
         width, height = image.size
@@ -106,7 +106,7 @@ def decode(data: bytes, limits: Limits, least_side: int | None = None) -> Uprigh
             raise PictureError(
                 "too_many_pixels",
                 f"The picture has {width} x {height} pixels; at most "
-                f"{limits.max_pixels / 1e6:.0f} megapixels are accepted. Save it smaller.",
+                f"{limits.max_pixels / 1e6:g} megapixels are accepted. Save it smaller.",
             )
         if least_side is not None and image.format in ("JPEG", "MPO"):
             scale = least_side / min(width, height)
@@ -140,7 +140,8 @@ def fit(image: Image.Image, preprocessing: Preprocessing) -> tuple[Pixels, View]
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
         box = (left, top, left + side, top + side)
-        square = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+        # Cropped first: `resize` with a box would let pixels outside of it shine in at its edges.
+        square = image.crop(box).resize((size, size), Image.Resampling.BICUBIC)
         view = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
         return np.asarray(square), view
     side = max(width, height)

@@ -72,7 +72,7 @@ async def read_form(request: Request[Any, Any, Any], settings: Settings) -> Form
         if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             raise ProblemError(
                 "request_too_large",
-                f"At most {settings.max_request_bytes / 1e6:.0f} MB are accepted in one request. "
+                f"At most {settings.max_request_bytes / 1e6:g} MB are accepted in one request. "
                 "Send fewer or smaller pictures.",
             ) from error
         raise ProblemError(
@@ -134,7 +134,7 @@ class _Collector:
         elif received > self._settings.max_bytes:
             raise ProblemError(
                 "too_many_bytes",
-                f"{self._name()}: The file is larger than {self._settings.max_bytes / 1e6:.0f} MB, "
+                f"{self._name()}: The file is larger than {self._settings.max_bytes / 1e6:g} MB, "
                 "the most that is accepted. Save the picture smaller or as JPEG.",
             )
 

@@ -114,7 +114,7 @@ def test_a_file_beyond_the_limit_is_an_error_line(
     monkeypatch.setenv("LESIONLENS_MAX_BYTES", "1000")
     (failure,) = lines(run("predict", "--json", pictures / "a.jpg"))
     assert isinstance(failure, Failure)
-    assert "at most 0 MB are accepted" in failure.error
+    assert "larger than 0.001 MB" in failure.error
 
 
 def test_csv_has_a_column_for_each_class_and_one_for_errors(pictures: Path) -> None:

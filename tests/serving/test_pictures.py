@@ -227,11 +227,13 @@ def test_extreme_sizes_are_prepared(size: tuple[int, int], how: str, format: str
 
 def test_limits_are_refused_with_what_was_sent_and_what_is_accepted() -> None:
     data = encode(Image.new("RGB", (300, 200)), "PNG")
-    with pytest.raises(PictureError, match="300 x 200 pixels; at most 0 megapixels") as caught:
+    with pytest.raises(
+        PictureError, match="300 x 200 pixels; at most 0.059999 megapixels"
+    ) as caught:
         decode(data, Limits(max_pixels=59_999))
     assert caught.value.reason == "too_many_pixels"
     assert decode(data, Limits(max_pixels=60_000)).width == 300
-    with pytest.raises(PictureError, match="at most") as caught:
+    with pytest.raises(PictureError, match="larger than") as caught:
         decode(data, Limits(max_bytes=len(data) - 1))
     assert caught.value.reason == "too_many_bytes"
     assert decode(data, Limits(max_bytes=len(data))).width == 300
