@@ -228,7 +228,7 @@ def test_extreme_sizes_are_prepared(size: tuple[int, int], how: str, format: str
 def test_limits_are_refused_with_what_was_sent_and_what_is_accepted() -> None:
     data = encode(Image.new("RGB", (300, 200)), "PNG")
     with pytest.raises(
-        PictureError, match="300 x 200 pixels; at most 0.059999 megapixels"
+        PictureError, match=r"300 x 200 pixels; at most 0\.059999 megapixels"
     ) as caught:
         decode(data, Limits(max_pixels=59_999))
     assert caught.value.reason == "too_many_pixels"
