@@ -85,6 +85,17 @@ def test_the_chart_is_drawn_with_one_bar_a_class(open_page: OpenPage) -> None:
     assert len(colours) > 20
 
 
+def test_where_the_chart_does_not_arrive_its_numbers_stand_as_a_list(open_page: OpenPage) -> None:
+    page, observer = open_page()
+    observer.forgive("ERR_FAILED")
+    page.route("**/assets/chart-*.js", lambda route: route.abort())
+    ask(page, "mobilenet", lesion(SUSPICIOUS_REDNESS))
+    rows = page.locator("[data-slot=rows]")
+    expect(rows.get_by_role("meter", name="Melanoma")).to_be_visible()
+    expect(rows.locator("li")).to_have_count(7)
+    expect(page.locator("[data-slot=chart]")).to_be_hidden()
+
+
 def test_the_heatmap_lies_over_the_picture_and_fades_with_the_slider(open_page: OpenPage) -> None:
     page, _ = open_page()
     ask(page, "mobilenet", lesion(SUSPICIOUS_REDNESS))
