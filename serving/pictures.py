@@ -134,21 +134,20 @@ def fit(image: Image.Image, preprocessing: Preprocessing) -> tuple[Pixels, View]
     size = preprocessing.size
     width, height = image.size
     if preprocessing.fit == "squash":
-        square = image.resize((size, size), Image.Resampling.BICUBIC)
-        return np.asarray(square), (0.0, 0.0, 1.0, 1.0)
+        return np.asarray(_resize(image, size, size)), (0.0, 0.0, 1.0, 1.0)
     if preprocessing.fit == "crop":
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
         box = (left, top, left + side, top + side)
         # Cropped first: `resize` with a box would let pixels outside of it shine in at its edges.
-        square = image.crop(box).resize((size, size), Image.Resampling.BICUBIC)
+        square = _resize(image.crop(box), size, size)
         view = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
         return np.asarray(square), view
     side = max(width, height)
     inner = (max(1, round(size * width / side)), max(1, round(size * height / side)))
     left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
     square = Image.new("RGB", (size, size))
-    square.paste(image.resize(inner, Image.Resampling.BICUBIC), (left, top))
+    square.paste(_resize(image, *inner), (left, top))
     view = (
         -left / inner[0],
         -top / inner[1],
@@ -156,6 +155,16 @@ def fit(image: Image.Image, preprocessing: Preprocessing) -> tuple[Pixels, View]
         (size - top) / inner[1],
     )
     return np.asarray(square), view
+
+
+def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Antialiased bicubic, across and then down.
+
+    Both at once would leave the order to Pillow, whose releases differ in it; where a picture is
+    saturated the order moves grey levels, and `preprocess.onnx` has only one.
+    """
+    across = image.resize((width, image.height), Image.Resampling.BICUBIC)
+    return across.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def _open(data: bytes) -> Image.Image:

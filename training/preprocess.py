@@ -24,12 +24,10 @@ def build(preprocessing: Preprocessing) -> onnx.ModelProto:
     """
     size = preprocessing.size
     graph = _Graph()
-    nodes = {"squash": _squash, "crop": _crop, "pad": _pad}[preprocessing.fit](graph, size)
+    square = {"squash": _squash, "crop": _crop, "pad": _pad}[preprocessing.fit](graph, size)
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["H", "W", 3])
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [size, size, 3])
-    graph.add("Round", [nodes], "rounded")
-    graph.add("Clip", ["rounded", graph.constant(0.0), graph.constant(255.0)], "clipped")
-    graph.add("Cast", ["clipped"], "pixels", to=TensorProto.UINT8)
+    graph.add("Cast", [square], "pixels", to=TensorProto.UINT8)
     proto = helper.make_graph(graph.nodes, "preprocess", [image], [pixels], graph.initializers)
     model = helper.make_model(
         proto, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="lesionlens"
@@ -46,9 +44,9 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
-    def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
+    def add(self, kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
+        return outputs[0]
 
     def constant(self, value: float | list[int]) -> str:
         name = f"constant_{len(self.initializers)}"
@@ -56,24 +54,45 @@ class _Graph:
         self.initializers.append(numpy_helper.from_array(np.array(value, kind), name))
         return name
 
-    def resize(self, source: str, sizes: str, output: str) -> str:
-        """Resizes `[h, w, 3] float` to the `[2] int64` of `sizes`."""
-        return self.add(
+    def resize(self, source: str, height: str, width: str, output: str) -> str:
+        """Resizes `[h, w, 3] float` to `height` x `width`, each `[1] int64`, as whole grey levels.
+
+        Like Pillow first across and then down, with grey levels rounded and clipped in between.
+        onnxruntime antialiases `[1, 3, h, w]` only, so the channels move there and back.
+        """
+        first = self.constant([0])
+        self.add("Transpose", [source], "planes", perm=[2, 0, 1])
+        self.add("Unsqueeze", ["planes", first], "batch")
+        self.add("Shape", ["batch"], "own_height", start=2, end=3)
+        self._resize_batch("batch", "own_height", width, "across")
+        self._resize_batch("across", height, width, "down")
+        self.add("Squeeze", ["down", first], "resized_planes")
+        return self.add("Transpose", ["resized_planes"], output, perm=[1, 2, 0])
+
+    def _resize_batch(self, source: str, height: str, width: str, output: str) -> None:
+        # All four sides are given: with `axes` onnxruntime's transpose optimiser loses count.
+        sides = f"{output}_sides"
+        self.add("Concat", [self.constant([1, 3]), height, width], sides, axis=0)
+        self.add(
             "Resize",
-            [source, "", "", sizes],
-            output,
+            [source, "", "", sides],
+            f"{output}_exact",
             mode="cubic",
             cubic_coeff_a=-0.5,
             antialias=1,
             exclude_outside=1,
-            axes=[0, 1],
             coordinate_transformation_mode="half_pixel",
         )
+        # Halves go up, as in Pillow; `Round` would send them to the even number.
+        self.add("Add", [f"{output}_exact", self.constant(0.5)], f"{output}_raised")
+        self.add("Floor", [f"{output}_raised"], f"{output}_rounded")
+        limits = [self.constant(0.0), self.constant(255.0)]
+        self.add("Clip", [f"{output}_rounded", *limits], output)
 
 
 def _squash(graph: _Graph, size: int) -> str:
     graph.add("Cast", ["image"], "floats", to=TensorProto.FLOAT)
-    return graph.resize("floats", graph.constant([size, size]), "square")
+    return graph.resize("floats", graph.constant([size]), graph.constant([size]), "square")
 
 
 def _sides(graph: _Graph) -> None:
@@ -90,7 +109,7 @@ def _crop(graph: _Graph, size: int) -> str:
     graph.add("Add", ["start", "shorter"], "end")
     graph.add("Slice", ["image", "start", "end", graph.constant([0, 1])], "central")
     graph.add("Cast", ["central"], "floats", to=TensorProto.FLOAT)
-    return graph.resize("floats", graph.constant([size, size]), "square")
+    return graph.resize("floats", graph.constant([size]), graph.constant([size]), "square")
 
 
 def _pad(graph: _Graph, size: int) -> str:
@@ -105,7 +124,8 @@ def _pad(graph: _Graph, size: int) -> str:
     graph.add("Max", ["inner_rounded", graph.constant(1.0)], "inner_positive")
     graph.add("Cast", ["inner_positive"], "inner", to=TensorProto.INT64)
     graph.add("Cast", ["image"], "floats", to=TensorProto.FLOAT)
-    graph.resize("floats", "inner", "resized")
+    graph.add("Split", ["inner"], "inner_height", "inner_width", num_outputs=2, axis=0)
+    graph.resize("floats", "inner_height", "inner_width", "resized")
     graph.add("Sub", [graph.constant([size, size]), "inner"], "bars")
     graph.add("Div", ["bars", graph.constant([2])], "before")
     graph.add("Sub", ["bars", "before"], "after")

@@ -1,0 +1,104 @@
+"""What is fitted reaches what it was fitted for, on data whose truth is known."""
+
+import numpy as np
+import pytest
+
+from serving.quality import Measures
+from training import calibration
+from training.calibration import Targets
+
+TARGETS = Targets(sensitivity=0.95, coverage=0.9, accepted=0.95, warned=0.01, least_pictures=30)
+
+
+def model(
+    count: int, sharpness: float = 1.0, seed: int = 0, classes: int = 3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of a model that is `sharpness` times as sure as it should be, and the truth."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(count, classes)) * 2
+    honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = np.array([random.choice(classes, p=p) for p in honest])
+    stated = np.exp(logits * sharpness)
+    return (stated / stated.sum(axis=1, keepdims=True)).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
+def test_the_temperature_undoes_overconfidence(sharpness: float) -> None:
+    probability, labels = model(6000, sharpness)
+    assert calibration.fit_temperature(probability, labels) == pytest.approx(sharpness, rel=0.06)
+
+
+def test_offsets_favour_the_rare_class_and_raise_balanced_accuracy() -> None:
+    random = np.random.default_rng(0)
+    labels = (random.random(4000) < 0.05).astype(int)
+    evidence = random.normal(labels * 1.5, 1.0)
+    odds = 0.05 / 0.95 * np.exp(1.5 * evidence - 1.5**2 / 2)
+    rare = odds / (1 + odds)
+    probability = np.stack([1 - rare, rare], axis=1).astype(np.float32)
+    groups = [str(i) for i in range(4000)]
+    offsets = calibration.fit_offsets(probability, labels, groups, seed=0)
+    assert offsets[1] > 3 * offsets[0]
+
+    def balanced(decided: np.ndarray) -> float:
+        return float(np.mean([(decided[labels == c] == c).mean() for c in (0, 1)]))
+
+    plain = balanced(probability.argmax(axis=1))
+    assert balanced((probability * offsets).argmax(axis=1)) > plain + 0.15
+
+
+def test_equally_common_classes_need_no_offsets() -> None:
+    probability, labels = model(3000)
+    groups = [str(i) for i in range(3000)]
+    assert calibration.fit_offsets(probability, labels, groups, 0) == pytest.approx(1, rel=0.1)
+
+
+def test_the_operating_point_is_the_highest_that_catches_enough() -> None:
+    random = np.random.default_rng(0)
+    malignant = np.arange(1000) < 200
+    score = random.beta(np.where(malignant, 4, 1), 3)
+    point = calibration.fit_operating_point(score, malignant, 0.95)
+    assert np.mean(score[malignant] >= point.threshold) == point.sensitivity >= 0.95
+    assert np.mean(score[malignant] > point.threshold) < 0.95
+    assert point.specificity == np.mean(score[~malignant] < point.threshold)
+    assert point.interval[0] < 0.95 < point.interval[1]
+    assert point.n == 200
+
+
+def test_conformal_sets_cover_each_class_on_new_pictures() -> None:
+    probability, labels = model(3000, sharpness=2.0, seed=1)
+    fresh, truth = model(3000, sharpness=2.0, seed=2)
+    found = calibration.fit_conformal(probability, labels, ["a", "b", "c"], TARGETS)
+    quantiles = np.array([found.quantiles[id] for id in "abc"])
+    sets = 1 - fresh <= quantiles
+    for c in range(3):
+        assert sets[truth == c, c].mean() == pytest.approx(0.9, abs=0.03)
+
+
+def test_rare_classes_share_one_quantile() -> None:
+    probability, labels = model(600)
+    labels = np.where(np.arange(600) < 10, 1, np.where(np.arange(600) < 25, 2, 0))
+    found = calibration.fit_conformal(probability, labels, ["a", "b", "c"], TARGETS)
+    assert found.quantiles["b"] == found.quantiles["c"] != found.quantiles["a"]
+    assert found.counts == {"a": 575, "b": 10, "c": 15}
+
+
+def test_too_few_pictures_for_the_coverage_give_the_whole_set() -> None:
+    probability, labels = model(8)
+    found = calibration.fit_conformal(probability, labels, ["a", "b", "c"], TARGETS)
+    assert set(found.quantiles.values()) == {1.0}
+
+
+def test_the_novelty_threshold_accepts_what_it_should() -> None:
+    novelty = np.random.default_rng(0).gamma(4, size=2000).astype(np.float32)
+    threshold = calibration.fit_novelty_threshold(novelty, 0.95)
+    assert np.mean(novelty <= threshold) == pytest.approx(0.95, abs=0.001)
+
+
+def test_quality_warns_of_what_is_rare() -> None:
+    measures = [
+        Measures(side=100 + i, sharpness=0.1 + i, luminance=0.2 + i, lesion_share=0.01 + i)
+        for i in range(1000)
+    ]
+    found = calibration.fit_quality(measures, 0.01)
+    assert sum(each.side < found.min_side for each in measures) <= 10
+    assert sum(each.sharpness < found.min_sharpness for each in measures) in (9, 10)

@@ -1,0 +1,142 @@
+"""The exported graph says what the network says, for both networks, and carries nothing else."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from tests.drawings import draw_lesion
+from training.explanation import grad_cam
+from training.graph import (
+    ExportError,
+    ServedGraph,
+    check,
+    reference,
+    set_temperature,
+    to_onnx,
+)
+from training.learner import as_input
+from training.networks import CNN, MobileNetV2
+from training.novelty import Novelty
+
+SIZE = 64
+
+
+def drawn(count: int) -> npt.NDArray[np.uint8]:
+    return np.stack([np.asarray(draw_lesion(i, SIZE, SIZE)) for i in range(count)])
+
+
+def network(name: str) -> Any:
+    """A network whose batch norms and weights are not what they start as."""
+    torch.manual_seed(0)
+    net: nn.Module = MobileNetV2(7) if name == "mobilenet" else CNN(2, SIZE)
+    net.train()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.2, 0.2)
+            module.momentum = None
+    with torch.no_grad():
+        for _ in range(3):
+            net(as_input(torch.from_numpy(drawn(8))))
+    if isinstance(net, MobileNetV2):
+        nn.init.normal_(net.classifier[-1].weight, std=0.5)
+    return net.eval()
+
+
+@pytest.fixture(scope="module", params=["mobilenet", "cnn"])
+def exported(request: pytest.FixtureRequest) -> tuple[ServedGraph, onnx.ModelProto]:
+    net = network(request.param)
+    with torch.no_grad():
+        maps = net.feature_maps(as_input(torch.from_numpy(drawn(16))))
+    novelty = Novelty([each.mean(dim=(2, 3)).numpy() for each in maps], components=8)
+    graph = ServedGraph(net, novelty)
+    model = to_onnx(graph, SIZE)
+    set_temperature(model, 1.7)
+    graph.temperature.fill_(1.7)
+    return graph, model
+
+
+def run(model: onnx.ModelProto, image: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    outputs: list[npt.NDArray[np.float32]] = session.run(
+        ["probability", "heatmap", "novelty"], {"image": image}
+    )
+    return outputs
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_probabilities_and_heatmaps_are_the_networks(
+    exported: tuple[ServedGraph, onnx.ModelProto], batch: int
+) -> None:
+    graph, model = exported
+    image = drawn(batch)
+    probability, heatmap, novelty = run(model, image)
+    wanted_probability, wanted_heatmap = reference(graph, image)
+    np.testing.assert_allclose(probability, wanted_probability, atol=1e-4)
+    np.testing.assert_allclose(heatmap, wanted_heatmap, atol=1e-3)
+    assert novelty.shape == (batch,)
+    assert np.isfinite(novelty).all()
+
+
+def test_heatmaps_are_not_all_alike(exported: tuple[ServedGraph, onnx.ModelProto]) -> None:
+    heatmap = run(exported[1], drawn(2))[1]
+    assert heatmap.max() == pytest.approx(1)
+    assert np.abs(heatmap[0, 0] - heatmap[0, 1]).max() > 0.1
+
+
+def test_the_temperature_is_the_graphs(exported: tuple[ServedGraph, onnx.ModelProto]) -> None:
+    _, model = exported
+    image = drawn(3)
+    sharp = onnx.ModelProto()
+    sharp.CopyFrom(model)
+    set_temperature(sharp, 0.85)
+    before, after = run(model, image), run(sharp, image)
+    logits = np.log(before[0].astype(np.float64)) * (1.7 / 0.85)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(after[0], expected, atol=1e-4)
+    np.testing.assert_array_equal(after[1], before[1])
+    np.testing.assert_array_equal(after[2], before[2])
+
+
+def test_the_graph_passes_the_checks(exported: tuple[ServedGraph, onnx.ModelProto]) -> None:
+    check(exported[1], forbidden=("site-packages", "/training/", "network.py"))
+
+
+def test_a_path_in_the_graph_fails_the_check(
+    exported: tuple[ServedGraph, onnx.ModelProto],
+) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(exported[1])
+    model.graph.node[0].doc_string = "File /home/someone/model.py"
+    with pytest.raises(ExportError, match="/home/someone"):
+        check(model, forbidden=("/home/someone",))
+
+
+def test_a_foreign_operator_fails_the_check(
+    exported: tuple[ServedGraph, onnx.ModelProto],
+) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(exported[1])
+    model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
+    model.graph.node.append(
+        onnx.helper.make_node("Odd", ["novelty"], ["odd"], domain="com.example")
+    )
+    with pytest.raises(ExportError):
+        check(model, forbidden=())
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "cnn"])
+def test_the_written_out_gradient_is_autograds(name: str) -> None:
+    net = network(name)
+    pictures = as_input(torch.from_numpy(drawn(4)))
+    with torch.no_grad():
+        positive = torch.relu(net.class_activation(net.feature_maps(pictures)[-1]))
+        largest = positive.amax(dim=(2, 3), keepdim=True)
+        written_out = positive / largest.clamp(min=1e-20)
+    torch.testing.assert_close(written_out, grad_cam(net, pictures), atol=1e-4, rtol=0)

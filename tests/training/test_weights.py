@@ -1,0 +1,86 @@
+"""Weights come from a file or an address, and what does not fit is refused before training."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from training.networks import MobileNetV2
+from training.weights import WeightsError, start_from
+
+
+@pytest.fixture
+def trained() -> MobileNetV2:
+    torch.manual_seed(3)
+    return MobileNetV2(1000)
+
+
+def same_features(one: MobileNetV2, other: MobileNetV2) -> bool:
+    ours, theirs = one.features.state_dict(), other.features.state_dict()
+    return all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_of_weights_is_loaded_but_for_its_classifier(
+    tmp_path: Path, trained: MobileNetV2, suffix: str
+) -> None:
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save(trained.state_dict(), path)
+    else:
+        save_file(trained.state_dict(), path)
+    network = MobileNetV2(7)
+    assert path.name in start_from(network, str(path), "http://127.0.0.1:9/never-asked")
+    assert same_features(network, trained)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    handler = partial(Quiet, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+
+
+def test_weights_are_fetched_by_torch_hub(
+    tmp_path: Path, server: str, trained: MobileNetV2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    torch.save(trained.state_dict(), tmp_path / "weights.pth")
+    network = MobileNetV2(7)
+    assert start_from(network, None, f"{server}/weights.pth") == f"{server}/weights.pth"
+    assert same_features(network, trained)
+
+
+def test_a_fetch_that_fails_says_what_to_do(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    with pytest.raises(WeightsError, match=r"model\.weights\.file"):
+        start_from(MobileNetV2(7), None, f"{server}/nothing.pth")
+
+
+def test_neither_is_from_scratch() -> None:
+    assert start_from(MobileNetV2(7), None, None) == "from scratch"
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    save_file({"features.0.0.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match="not of this network"):
+        start_from(MobileNetV2(7), str(tmp_path / "other.safetensors"), None)
+
+
+def test_a_broken_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "broken.pth").write_bytes(b"nothing of the kind")
+    with pytest.raises(WeightsError, match="cannot be read as weights"):
+        start_from(MobileNetV2(7), str(tmp_path / "broken.pth"), None)
