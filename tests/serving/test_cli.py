@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import pytest
@@ -216,13 +217,10 @@ def test_a_command_of_another_package_runs(monkeypatch: pytest.MonkeyPatch) -> N
     assert "mobilenet" in run("list").stdout
 
 
-def python(code: str, **streams: object) -> subprocess.CompletedProcess[str]:
+def python(code: str, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
     """Runs `code` in a fresh interpreter."""
-    return subprocess.run(  # type: ignore[call-overload, no-any-return]
-        [sys.executable, "-c", code],
-        text=True,
-        timeout=60,
-        **{"stderr": subprocess.PIPE, **streams},
+    return subprocess.run(
+        [sys.executable, "-c", code], text=True, timeout=60, stdout=stdout, stderr=subprocess.PIPE
     )
 
 
@@ -231,7 +229,7 @@ def test_serving_loads_nothing_of_training() -> None:
         "import sys, serving.app, serving.cli, serving.files, serving.overlay;"
         "print([m for m in ('torch', 'training', 'onnx', 'scipy') if m in sys.modules])"
     )
-    assert python(code, stdout=subprocess.PIPE).stdout == "[]\n"
+    assert python(code).stdout == "[]\n"
 
 
 def test_a_full_disk_is_one_line(pictures: Path) -> None:
@@ -239,7 +237,7 @@ def test_a_full_disk_is_one_line(pictures: Path) -> None:
         pytest.skip("this system has no /dev/full")
     code = f"from serving.cli import main; main(['predict', '--json', {str(pictures / 'a.jpg')!r}])"
     with open("/dev/full", "w") as full:
-        result = python(code, stdout=full)
+        result = python(code, full)
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert "The answers cannot be written" in result.stderr

@@ -4,6 +4,7 @@ import contextlib
 import struct
 import zlib
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_transparency_is_laid_on_white(mode: str) -> None:
     decoded = decode(encode(stored, format), LIMITS).image
     assert decoded.getpixel((5, 5)) == (255, 255, 255)
     assert decoded.getpixel((30, 5)) == stored.convert("RGB").getpixel((30, 5))
-    assert max(decoded.getpixel((30, 5))) < 120  # type: ignore[arg-type]
+    assert greys(decoded)[5, 30] < 120
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "P"])
@@ -209,7 +210,7 @@ def test_the_first_frame_of_an_animation_is_taken() -> None:
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "lime", "blue")]
     for format in ("GIF", "WEBP", "PNG", "TIFF"):
         data = encode(frames[0], format, save_all=True, append_images=frames[1:])
-        red, green, blue = decode(data, LIMITS).image.getpixel((10, 10))  # type: ignore[misc]
+        red, green, blue = np.asarray(decode(data, LIMITS).image)[10, 10]
         assert red > 240
         assert green < 15
         assert blue < 15
@@ -218,9 +219,11 @@ def test_the_first_frame_of_an_animation_is_taken() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (30_000, 1), (1, 30_000)])
 @pytest.mark.parametrize("how", ["squash", "crop", "pad"])
 @pytest.mark.parametrize("format", ["PNG", "JPEG"])
-def test_extreme_sizes_are_prepared(size: tuple[int, int], how: str, format: str) -> None:
+def test_extreme_sizes_are_prepared(
+    size: tuple[int, int], how: Literal["squash", "crop", "pad"], format: str
+) -> None:
     data = encode(Image.new("RGB", size, (200, 100, 50)), format)
-    prepared = prepare(data, Preprocessing(fit=how, size=16), LIMITS)  # type: ignore[arg-type]
+    prepared = prepare(data, Preprocessing(fit=how, size=16), LIMITS)
     assert prepared.pixels.shape == (16, 16, 3)
     assert (prepared.width, prepared.height) == size
 
