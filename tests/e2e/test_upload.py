@@ -98,6 +98,21 @@ def test_what_the_server_cannot_read_is_said_in_its_words_and_can_be_exchanged(
     analyse(page)
 
 
+def test_analyse_pressed_before_the_picture_is_open_waits_for_it(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    page.evaluate(
+        """() => {
+            const decode = HTMLImageElement.prototype.decode;
+            HTMLImageElement.prototype.decode = async function () {
+                await new Promise((resolve) => setTimeout(resolve, 500));
+                return decode.call(this);
+            };
+        }"""
+    )
+    choose(page, lesion())
+    analyse(page)
+
+
 def test_without_a_picture_the_page_asks_for_one(open_page: OpenPage) -> None:
     page, _ = open_page()
     page.click("#analyse")

@@ -27,9 +27,12 @@ const answers = byId("answers");
 let picture: Picture | null = null;
 let answer: Answer | null = null;
 let running: AbortController | null = null;
+/** Settles when the file chosen last is open: a large photo takes a moment to decode. */
+let opening: Promise<void> = Promise.resolve();
+let latest: File | null = null;
 
 listen({ inputs: [fileInput, cameraInput], dropzones: [dropzone, byId("over")] }, (files) => {
-  void choose(files);
+  opening = choose(files);
 });
 // The form's own check would speak of a missing file although a dropped one is there.
 form.noValidate = true;
@@ -53,7 +56,9 @@ async function choose(files: File[]): Promise<void> {
   if (file.type !== "" && !file.type.startsWith("image/")) {
     return showProblem(fill(words.problem.not_a_picture, { name: file.name }));
   }
+  latest = file;
   const opened = await open(file);
+  if (latest !== file) return URL.revokeObjectURL(opened.url);
   if (picture) URL.revokeObjectURL(picture.url);
   picture = opened;
   clearAnswer();
@@ -66,6 +71,8 @@ async function choose(files: File[]): Promise<void> {
 }
 
 async function analyse(): Promise<void> {
+  await opening;
+  if (running) return;
   if (!picture) return showProblem(words.problem.missing);
   const model = new FormData(form).get("model");
   if (typeof model !== "string") return;
