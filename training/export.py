@@ -42,8 +42,7 @@ from serving.pictures import PictureError, Prepared, prepare
 from serving.prediction import malignant_probability
 from training import calibration, preprocess, record
 from training.calibration import Targets
-from training.data.cache import open_cache
-from training.data.module import Answers
+from training.data.module import Answers, CachedPictures
 from training.data.sets import Pictures
 from training.data.splits import digest
 from training.graph import (
@@ -58,7 +57,14 @@ from training.graph import (
 from training.labels import DataError, LabelledPicture
 from training.learner import as_input
 from training.novelty import Novelty
-from training.train import CONFIG_FILE, plain, read_answers, read_config_sets, read_preprocessing
+from training.train import (
+    CONFIG_FILE,
+    decode,
+    plain,
+    read_answers,
+    read_config_sets,
+    read_preprocessing,
+)
 
 _BATCH = 64
 
@@ -83,7 +89,7 @@ def export(config: DictConfig) -> Path:
         )
     answers = read_answers(trained, pictures)
     network = _load_network(trained, run / "checkpoints" / f"{config.checkpoint}.ckpt", answers)
-    novelty = _fit_novelty(config, trained, network, pictures)
+    novelty = _fit_novelty(config, network, decode(trained, pictures, answers).part("train"))
     graph = ServedGraph(network, novelty).eval()
     model = to_onnx(graph, trained.model.preprocessing.size)
 
@@ -179,18 +185,12 @@ def _load_network(trained: DictConfig, checkpoint: Path, answers: Answers) -> Ne
     return cast(Network, network.eval())
 
 
-def _fit_novelty(
-    config: DictConfig, trained: DictConfig, network: Network, pictures: Pictures
-) -> Novelty:
+def _fit_novelty(config: DictConfig, network: Network, pictures: CachedPictures) -> Novelty:
     """The Gaussians over the pooled features of training pictures, seen without augmentation."""
-    cache = Path(trained.cache_dir).expanduser()
-    main = pictures.sets[0].name
-    listed = [p for p in pictures.parts["train"] if p.source == main]
-    pixels = open_cache(listed, read_preprocessing(trained), cache)
     layers: list[list[npt.NDArray[np.float32]]] = []
     with torch.no_grad():
-        for start in tqdm(range(0, len(pixels), _BATCH), "fitting novelty", unit="batch"):
-            batch = torch.from_numpy(np.array(pixels[start : start + _BATCH]))
+        for start in tqdm(range(0, len(pictures), _BATCH), "fitting novelty", unit="batch"):
+            batch, _ = pictures.__getitems__(range(start, min(start + _BATCH, len(pictures))))
             maps = network.feature_maps(as_input(batch))
             layers.append([each.mean(dim=(2, 3)).numpy() for each in maps])
     features = [np.concatenate(layer) for layer in zip(*layers, strict=True)]

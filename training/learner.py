@@ -55,7 +55,7 @@ class Learner(pl.LightningModule):
             warm_up: Share of all steps in which the rate rises; then it falls as a cosine.
             label_smoothing: Share of each label that is spread over all classes.
             weight_decay: On weights of convolutions and linear layers; not on norms and biases.
-            seed: Of the augmentation, each epoch anew, so that a resumed run repeats.
+            seed: Of what is random in a step, so that a resumed run repeats.
         """
         super().__init__()
         self.network = network
@@ -75,10 +75,14 @@ class Learner(pl.LightningModule):
         scores: Tensor = self.network(as_input(pictures))
         return scores
 
-    def on_train_epoch_start(self) -> None:
-        """Seeds what is random in an epoch (augmentation, dropout) by its number."""
-        rank = self.global_rank
-        torch.manual_seed((self._seed * 100_003 + self.current_epoch) * 1_009 + rank)
+    def on_train_batch_start(self, _batch: Batch, index: int) -> None:
+        """Seeds what is random in a step (augmentation, dropout) by its place in the run.
+
+        Data loaders draw from the same generator when they start, which a resumed run does at
+        another moment than one that went through.
+        """
+        place = (self._seed * 100_003 + self.current_epoch) * 1_000_003 + index
+        torch.manual_seed((place * 1_009 + self.global_rank) % 2**63)
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """The loss of one batch; cross-entropy with the sampling's shift taken out."""

@@ -18,19 +18,32 @@ from serving.pictures import Pixels
 from training.data.cache import open_cache
 from training.data.sampling import PowerSampler, log_prior, prior_shift
 from training.data.sets import Pictures
+from training.data.splits import PARTS, Part
 from training.labels import LabelledPicture
 
 Batch = tuple[Tensor, Tensor]
 """Pictures `[N, S, S, 3] uint8` and classes `[N] int64`."""
 
+_LOOKED_AT: tuple[Part, ...] = ("train", "validation")
+
 
 class CachedPictures(Dataset[Batch]):
     """Cached pictures with their classes, fetched a whole batch at a time."""
 
-    def __init__(self, pixels: Sequence[Pixels], labels: npt.NDArray[np.int64]) -> None:
-        """Takes the caches of one or several sets, `[N_i, S, S, 3] uint8`, and all labels `[N]`."""
-        self._pixels = list(pixels)
-        self._ends = np.cumsum([len(each) for each in pixels])
+    def __init__(
+        self,
+        pixels: Sequence[Pixels],
+        places: npt.NDArray[np.int64],
+        labels: npt.NDArray[np.int64],
+    ) -> None:
+        """Takes the caches of one or several sets, and where each picture lies in them.
+
+        Args:
+            pixels: The caches, each `[M, S, S, 3] uint8`.
+            places: Of each picture the cache and the row, `[N, 2] int64`.
+            labels: The class of each picture, `[N] int64`.
+        """
+        self._pixels, self._places = list(pixels), places
         self.labels = labels
 
     def __len__(self) -> int:
@@ -39,14 +52,57 @@ class CachedPictures(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         return self.__getitems__([index])
 
-    def __getitems__(self, indices: list[int]) -> Batch:
-        first = self._pixels[0]
-        batch = np.empty((len(indices), *first.shape[1:]), np.uint8)
-        for row, index in enumerate(indices):
-            which = int(np.searchsorted(self._ends, index, side="right"))
-            start = self._ends[which - 1] if which else 0
-            batch[row] = self._pixels[which][index - start]
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        batch = np.stack([self._pixels[i][row] for i, row in self._places[indices]])
         return torch.from_numpy(batch), torch.from_numpy(self.labels[indices])
+
+
+class CachedSets:
+    """All pictures of all sets, decoded: also those of the parts that training does not look at.
+
+    So a picture that cannot be decoded is named before the first epoch, whichever part it is in.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        answers: Answers,
+        preprocessing: Preprocessing,
+        folder: Path,
+        limit: int | None = None,
+    ) -> None:
+        """Decodes what is not yet in `folder`; one cache a set, so that a set more decodes only it.
+
+        Args:
+            pictures: The sets.
+            answers: How their labels become classes.
+            preprocessing: The way to the network's input.
+            folder: Of the caches.
+            limit: Take no more than about this many pictures of each part (for a fast trial).
+
+        Raises:
+            DataError: naming every picture that cannot be decoded.
+        """
+        self._answers = answers
+        self._parts = {part: _thinned(each, limit) for part, each in pictures.parts.items()}
+        self._parts["train"] = [*self._parts["train"], *_thinned(pictures.extra, limit)]
+        listed = [picture for part in PARTS for picture in self._parts[part]]
+        self._pixels: list[Pixels] = []
+        self._place_of: dict[tuple[str, str], tuple[int, int]] = {}
+        for index, source in enumerate(dict.fromkeys(picture.source for picture in listed)):
+            of_set = sorted(
+                (p for p in listed if p.source == source), key=lambda picture: picture.image_id
+            )
+            self._pixels.append(open_cache(of_set, preprocessing, folder))
+            places = {(source, p.image_id): (index, row) for row, p in enumerate(of_set)}
+            self._place_of.update(places)
+
+    def part(self, name: Part) -> CachedPictures:
+        """The pictures of a part; those of extra sets belong to `train`."""
+        listed = self._parts[name]
+        places = np.array([self._place_of[p.source, p.image_id] for p in listed], np.int64)
+        labels = self._answers.indices([picture.label for picture in listed])
+        return CachedPictures(self._pixels, places.reshape(-1, 2), labels)
 
 
 class PictureData(pl.LightningDataModule):
@@ -54,45 +110,26 @@ class PictureData(pl.LightningDataModule):
 
     def __init__(
         self,
-        pictures: Pictures,
-        answers: Answers,
-        preprocessing: Preprocessing,
-        cache: Path,
+        cached: CachedSets,
         *,
         batch_size: int,
         sampling_power: float,
         seed: int,
         workers: int = 0,
-        limit: int | None = None,
     ) -> None:
-        """Decodes what is not in the folder `cache` yet.
+        """Takes the decoded pictures.
 
         Args:
-            pictures: What to train on.
-            answers: The classes of the model and how labels become them.
-            preprocessing: The way to the network's input.
-            cache: Folder of the decoded pictures.
+            cached: The pictures.
             batch_size: Pictures a batch.
             sampling_power: See `PowerSampler`.
             seed: Of the order in which pictures are shown.
             workers: Processes that gather batches; 0 does it in the training process.
-            limit: Use no more than about this many pictures of each part (for a fast trial).
-
-        Raises:
-            DataError: naming every picture that cannot be decoded.
         """
         super().__init__()
-        self.answers = answers
         self._batch_size, self._power, self._seed = batch_size, sampling_power, seed
         self._workers = workers
-        parts = {
-            "train": [*pictures.parts["train"], *pictures.extra],
-            "validation": pictures.parts["validation"],
-        }
-        self._sets = {
-            part: self._cached(_thinned(listed, limit), preprocessing, cache)
-            for part, listed in parts.items()
-        }
+        self._sets = {part: cached.part(part) for part in _LOOKED_AT}
 
     @property
     def prior_shift(self) -> npt.NDArray[np.float32]:
@@ -127,16 +164,6 @@ class PictureData(pl.LightningDataModule):
             persistent_workers=self._workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
-
-    def _cached(
-        self, listed: Sequence[LabelledPicture], preprocessing: Preprocessing, cache: Path
-    ) -> CachedPictures:
-        """One cache for each set, so that another set added later decodes only its own."""
-        sources = list(dict.fromkeys(picture.source for picture in listed))
-        by_source = [[p for p in listed if p.source == source] for source in sources]
-        pixels = [open_cache(each, preprocessing, cache) for each in by_source]
-        labels = self.answers.indices([p.label for each in by_source for p in each])
-        return CachedPictures(pixels, labels)
 
 
 class Answers:

@@ -1,0 +1,258 @@
+"""Both networks, from drawn pictures to an artifact that serving answers with."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+import msgspec
+import pytest
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+
+from serving.classifier import Classifier
+from serving.manifest import FILE_NAME, Manifest
+from serving.pictures import prepare
+from serving.prediction import predict
+from tests.drawings import draw_lesion, encode
+from tests.training.drawn_sets import CONF, compose, draw_folders, draw_ham10000
+from training import record
+from training.data.sets import read_sets
+from training.data.splits import digest
+from training.export import export
+from training.graph import ExportError
+from training.labels import DIAGNOSES, DataError
+from training.train import CONFIG_FILE, plain, train
+
+
+@pytest.fixture(scope="module")
+def ham10000(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_ham10000(tmp_path_factory.mktemp("data") / "ham10000")
+
+
+Made = tuple[Path, Path, Manifest]
+
+
+@pytest.fixture(scope="module", params=["mobilenet", "cnn"])
+def made(
+    request: pytest.FixtureRequest, ham10000: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Made:
+    """A run and the artifact made from it, for each network."""
+    folder = tmp_path_factory.mktemp(request.param)
+    run = folder / "run"
+    overrides = [f"model={request.param}", f"data.root={ham10000}"]
+    train(compose("train", run, *overrides))
+    config = compose("export", run, *overrides, f"run={run}", f"artifacts={folder / 'artifacts'}")
+    config.parity.pictures = 10
+    artifact = export(config)
+    return run, artifact, Classifier(artifact).manifest
+
+
+def test_a_run_leaves_its_config_checkpoints_logs_and_record(made: Made) -> None:
+    run, _, manifest = made
+    assert (run / CONFIG_FILE).read_text().count("batch_size: 8") == 1
+    assert "${" not in (run / CONFIG_FILE).read_text()
+    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert "val/balanced_accuracy" in (run / "logs/csv/metrics.csv").read_text()
+    assert list((run / "logs/tensorboard").glob("events.*"))
+    assert record.read(run).split_digest == manifest.training.split_digest
+
+
+def test_the_artifact_answers_a_picture(made: Made) -> None:
+    _, artifact, manifest = made
+    model = Classifier(artifact)
+    picture = prepare(encode(draw_lesion(1)), manifest.preprocessing)
+    (answer,) = predict(model, ["drawn.jpg"], [picture], heatmaps=True)
+    ids = ["benign", "malignant"] if manifest.name == "cnn" else list(DIAGNOSES)
+    assert list(answer.probabilities) == ids
+    assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert answer.verdict in ("suspicious", "not_suspicious")
+    assert answer.prediction in ids
+    assert isinstance(answer.heatmaps, dict)
+    assert list(answer.heatmaps) == ids
+
+
+def test_the_manifest_tells_how_the_model_came_about(made: Made, ham10000: Path) -> None:
+    _, artifact, manifest = made
+    parts = read_sets(plain(compose("train", artifact, f"data.root={ham10000}").data), 0).parts
+    assert manifest.training.split_digest == digest(parts)
+    (dataset,) = manifest.training.datasets
+    assert dataset.name == "HAM10000"
+    assert dataset.licence == "CC BY-NC 4.0"
+    assert dataset.pictures == len(parts["train"])
+    assert manifest.parity.batch_sizes == [1, 5]
+    assert manifest.parity.probability <= 1e-4
+    assert manifest.parity.heatmap <= 1e-3
+    assert manifest.operating_points[0].n == sum(
+        DIAGNOSES[picture.label] for picture in parts["calibration"]
+    )
+    assert set(manifest.conformal.counts) == set(manifest.class_ids)
+
+
+def test_the_artifact_carries_no_path_of_this_machine(made: Made, ham10000: Path) -> None:
+    run, artifact, _ = made
+    for path in artifact.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            for place in (run, ham10000, CONF.parent, Path.home()):
+                assert len(str(place)) < 4 or str(place).encode() not in data, path.name
+    assert not re.search(r'"/[a-z]', (artifact / FILE_NAME).read_text())
+
+
+def test_the_export_fails_where_the_graph_is_not_the_network(made: Made, tmp_path: Path) -> None:
+    run, _, manifest = made
+    overrides = [f"model={manifest.name}", f"run={run}", f"artifacts={tmp_path}"]
+    config = compose("export", run, *overrides, "parity.heatmap=-1")
+    with pytest.raises(ExportError, match="differs from the network"):
+        export(config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_without_a_run_says_to_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ExportError, match="make train"):
+        export(compose("export", tmp_path / "run"))
+
+
+def test_an_export_from_other_pictures_than_the_runs_is_refused(
+    tmp_path: Path,
+) -> None:
+    root = draw_ham10000(tmp_path / "data", lesions=5)
+    run = tmp_path / "run"
+    train(compose("train", run, "model=cnn", f"data.root={root}", "model.epochs=1"))
+    table = root / "HAM10000_metadata.csv"
+    *rows, last = table.read_text().splitlines()
+    (root / "images" / f"{last.split(',')[1]}.jpg").unlink()
+    table.write_text("\n".join(rows) + "\n")
+    with pytest.raises(DataError, match="another split"):
+        export(compose("export", run, "model=cnn", f"run={run}", f"artifacts={tmp_path}"))
+
+
+class Stop(pl.Callback):
+    """Ends a run in the middle of its second epoch, as a power cut would."""
+
+    class PowerCutError(Exception):
+        pass
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
+        if trainer.current_epoch == 1 and trainer.global_step % trainer.num_training_batches == 1:
+            raise self.PowerCutError
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    state: dict[str, torch.Tensor] = checkpoint["current_model_state"]
+    return state
+
+
+def test_a_resumed_run_ends_where_one_that_went_through_does(
+    ham10000: Path, tmp_path: Path
+) -> None:
+    def config(name: str, *overrides: str) -> DictConfig:
+        run = tmp_path / name
+        quick = ["model=cnn", "model.epochs=3", f"data.root={ham10000}"]
+        return compose("train", run, *quick, *overrides)
+
+    train(config("whole"))
+    stop = "+callbacks.stop._target_=tests.training.test_train.Stop"
+    with pytest.raises(Stop.PowerCutError):
+        train(config("cut", stop))
+    last = tmp_path / "cut" / "checkpoints" / "last.ckpt"
+    train(config("resumed", f"ckpt_path={last}"))
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "resumed")
+    assert whole.keys() == resumed.keys()
+    for name, tensor in whole.items():
+        torch.testing.assert_close(resumed[name], tensor, atol=0, rtol=0, msg=name)
+
+
+def test_another_seed_gives_another_model(ham10000: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        overrides = ["model=cnn", "model.epochs=1", f"data.root={ham10000}", f"seed={seed}"]
+        train(compose("train", tmp_path / str(seed), *overrides))
+    name = "network.last.weight"
+    assert not torch.equal(weights(tmp_path / "0")[name], weights(tmp_path / "1")[name])
+
+
+def test_ones_own_folders_make_a_model_of_their_classes(tmp_path: Path) -> None:
+    root = draw_folders(tmp_path / "mine", ["wart", "mole", "carcinoma"])
+    overrides = [
+        *("data=folder", f"data.root={root}", "data.malignant=[carcinoma]"),
+        *("model=cnn", "model.target=classes", "model.name=mine"),
+    ]
+    run = tmp_path / "run"
+    train(compose("train", run, *overrides))
+    artifacts = tmp_path / "artifacts"
+    export(compose("export", run, *overrides, f"run={run}", f"artifacts={artifacts}"))
+    manifest = Classifier(artifacts / "mine").manifest
+    assert manifest.class_ids == ["carcinoma", "mole", "wart"]
+    assert manifest.malignant_ids == ["carcinoma"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: (root / "images/ISIC_0000005.jpg").unlink(), "ISIC_0000005"),
+        (lambda root: (root / "images/ISIC_0000007.jpg").write_bytes(b"?"), "ISIC_0000007"),
+        (lambda root: (root / "HAM10000_metadata.csv").unlink(), "HAM10000_metadata"),
+    ],
+)
+def test_what_is_wrong_with_the_pictures_is_said_before_training(
+    tmp_path: Path, spoil: Callable[[Path], None], message: str
+) -> None:
+    root = draw_ham10000(tmp_path / "data", lesions=4)
+    spoil(root)
+    with pytest.raises(DataError, match=message):
+        train(compose("train", tmp_path / "run", "model=cnn", f"data.root={root}"))
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("model", ["mobilenet", "cnn"])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["trainer=gpu", "+data/extra=isic2017"],
+        ["experiment=travel"],
+        ["debug=fast"],
+        ["data=folder", "data.root=somewhere", "augmentation=none"],
+    ],
+)
+def test_the_groups_compose(model: str, overrides: list[str]) -> None:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose("train", [f"model={model}", "run_dir=runs/x", *overrides])
+    assert plain(config)["model"]["name"] == model
+    adds = "experiment=travel" in overrides or "+data/extra=isic2017" in overrides
+    assert ("isic2017" in config.data.extra) == adds
+
+
+def test_extra_sets_are_for_training_only(ham10000: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "extra"
+    (extra / "images").mkdir(parents=True)
+    for i in range(3):
+        (extra / "images" / f"more{i}.jpg").write_bytes(encode(draw_lesion(900 + i, 80, 60)))
+    (extra / "labels.csv").write_text("image,label\nmore0,nv\nmore1,mel\nmore2,nv\n")
+    overrides = [f"data.root={ham10000}", "+data/extra=isic2017"]
+    config = compose("train", tmp_path, *overrides, f"data.extra.isic2017.root={extra}")
+    pictures = read_sets(plain(config.data), 0)
+    alone = read_sets(plain(compose("train", tmp_path, f"data.root={ham10000}").data), 0)
+    assert pictures.parts == alone.parts
+    assert sorted(p.image_id for p in pictures.extra) == ["more0", "more1", "more2"]
+
+
+def test_an_extra_picture_that_the_main_set_has_is_refused(ham10000: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    picture = next((ham10000 / "images").iterdir())
+    (tmp_path / "images" / picture.name).write_bytes(picture.read_bytes())
+    (tmp_path / "labels.csv").write_text(f"image,label\n{picture.stem},nv\n")
+    overrides = [f"data.root={ham10000}", "+data/extra=isic2017"]
+    config = compose("train", tmp_path, *overrides, f"data.extra.isic2017.root={tmp_path}")
+    with pytest.raises(DataError, match="leak into training"):
+        read_sets(plain(config.data), 0)
+
+
+def test_a_manifest_reads_back_as_it_was_written(made: Made) -> None:
+    _, artifact, manifest = made
+    data = (artifact / FILE_NAME).read_bytes()
+    assert msgspec.json.decode(data, type=Manifest) == manifest
