@@ -14,7 +14,7 @@ import msgspec
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from torch import nn
 
 from serving.manifest import ClassInfo, Preprocessing
@@ -53,12 +53,14 @@ def train(config: DictConfig) -> Path:
     )
     network = hydra.utils.instantiate(config.model.network, classes=len(answers.classes))
     weights = start_from(network, config.model.weights.file, config.model.weights.url)
+    callbacks = [hydra.utils.instantiate(each) for each in config.callbacks.values()]
     trainer: pl.Trainer = hydra.utils.instantiate(
         config.trainer,
-        callbacks=[hydra.utils.instantiate(each) for each in config.callbacks.values()],
+        callbacks=callbacks,
         logger=[hydra.utils.instantiate(each) for each in config.logger.values()],
     )
     commit, start = record.commit(), time.monotonic()
+    timers = [each for each in callbacks if isinstance(each, Timer)]
     learner = make_learner(config, data, network)
     trainer.fit(learner, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)
     checkpoint = trainer.checkpoint_callback
@@ -69,7 +71,7 @@ def train(config: DictConfig) -> Path:
         split_digest=digest(pictures.parts),
         commit=commit,
         hardware=record.hardware(trainer.strategy.root_device),
-        seconds=round(time.monotonic() - start, 1),
+        seconds=timers[0].time_elapsed() if timers else time.monotonic() - start,
         epochs=trainer.current_epoch,
         validation_balanced_accuracy=float("nan") if score is None else float(score),
         versions=record.versions(),
