@@ -40,10 +40,15 @@ class PictureError(ValueError):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What is accepted, in bytes of the file and pixels of the picture."""
+    """What is accepted, in bytes of the file and pixels of the picture.
+
+    The side has its own limit because a picture of few pixels may be a long thread of them, which
+    grows to the network's size times its length on the way there.
+    """
 
     max_bytes: int = 25_000_000
     max_pixels: int = 50_000_000
+    max_side: int = 65_535
 
 
 class Upright(msgspec.Struct, frozen=True):
@@ -102,11 +107,12 @@ def decode(data: bytes, limits: Limits, least_side: int | None = None) -> Uprigh
         )
     with _open(data) as image:
         width, height = image.size
-        if width * height > limits.max_pixels:
+        if width * height > limits.max_pixels or max(width, height) > limits.max_side:
             raise PictureError(
                 "too_many_pixels",
                 f"The picture has {width} x {height} pixels; at most "
-                f"{limits.max_pixels / 1e6:g} megapixels are accepted. Save it smaller.",
+                f"{limits.max_pixels / 1e6:g} megapixels and {limits.max_side} pixels a side are "
+                "accepted. Save it smaller.",
             )
         if least_side is not None and image.format in ("JPEG", "MPO"):
             scale = least_side / min(width, height)

@@ -242,6 +242,14 @@ def test_limits_are_refused_with_what_was_sent_and_what_is_accepted() -> None:
     assert decode(data, Limits(max_bytes=len(data))).width == 300
 
 
+@pytest.mark.parametrize("size", [(1, 70_000), (70_000, 1)])
+def test_a_long_thread_of_few_pixels_is_refused(size: tuple[int, int]) -> None:
+    # On its way to the network's size it would take that many times its own room in memory.
+    with pytest.raises(PictureError, match="65535 pixels a side") as caught:
+        prepare(encode(Image.new("L", size), "PNG"), SQUASH, LIMITS)
+    assert caught.value.reason == "too_many_pixels"
+
+
 def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     head = sixteen_bit_png(np.zeros((1, 1), np.uint16), colour=0)
     size = struct.pack(">II", 2_000_000_000, 2_000_000_000)
