@@ -17,6 +17,7 @@ from litestar.connection import Request
 from litestar.datastructures import CacheControlHeader
 from litestar.di import NamedDependency
 from litestar.enums import MediaType
+from litestar.exceptions import NotFoundException
 from litestar.response import Response
 from litestar.static_files import create_static_files_router
 
@@ -37,6 +38,9 @@ _PREVIEW_SIDE = 960
 """pixels, longer side of the preview on the page without JavaScript"""
 
 _YEAR = 365 * 24 * 3600
+
+_LONGEST_PATH = 200
+"""characters of an address under /static; those of the built files have a quarter of that"""
 
 
 class PageNotBuiltError(ProblemError):
@@ -197,15 +201,24 @@ def static_routes(folder: Path = STATIC) -> list[Router]:
             f"{STATIC_URL}/assets",
             [folder / "assets"],
             name="assets",
+            before_request=_refuse_impossible_name,
             cache_control=CacheControlHeader(max_age=_YEAR, public=True, immutable=True),
         ),
         create_static_files_router(
             STATIC_URL,
             [folder],
             name="static",
+            before_request=_refuse_impossible_name,
             cache_control=CacheControlHeader(max_age=3600, public=True),
         ),
     ]
+
+
+async def _refuse_impossible_name(request: Request[Any, Any, Any]) -> None:
+    """What no file can be named is no file of ours, and not an error of the file system's."""
+    path = request.url.path
+    if "\0" in path or len(path) > _LONGEST_PATH:
+        raise NotFoundException
 
 
 routes = Router("/", route_handlers=[get_page, head_page, post_page])

@@ -98,6 +98,12 @@ def test_nothing_beside_the_built_files_is_served(client: Client, path: str) -> 
     assert client.get(f"/static/{path}").status_code == 404
 
 
+@pytest.mark.parametrize("name", ["%00", "a%00.js", "a" * 1000, "%ff", "a/" * 100])
+def test_a_name_that_no_file_can_have_is_not_found(client: Client, name: str) -> None:
+    for folder in ("/static", "/static/assets"):
+        assert client.get(f"{folder}/{name}").status_code == 404
+
+
 def test_without_the_built_files_the_page_says_what_to_run(
     settings: Settings, tmp_path: Path
 ) -> None:
