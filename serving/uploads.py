@@ -50,10 +50,11 @@ async def read_form(request: Request[Any, Any, Any], settings: Settings) -> Form
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != "multipart/form-data" or not options.get("boundary"):
+        sent = f"{kind} without a boundary" if kind == "multipart/form-data" else kind
         raise ProblemError(
             "not_multipart",
             f"Send the pictures as multipart/form-data in the field `{FIELD}`, not as "
-            f"{kind or 'a body without a type'}. With curl: -F {FIELD}=@picture.jpg",
+            f"{sent or 'a body without a type'}. With curl: -F {FIELD}=@picture.jpg",
         )
     form = _Collector(settings)
     try:

@@ -122,12 +122,17 @@ def test_an_unknown_model_is_refused_with_those_that_there_are(client: Client) -
         {"json": {"images": "mole.jpg"}},
         {"data": {"images": "mole.jpg"}},
         {"content": MOLE, "headers": {"content-type": "image/jpeg"}},
-        {"content": MOLE, "headers": {"content-type": "multipart/form-data"}},
     ],
 )
 def test_what_is_no_multipart_form_is_refused(client: Client, request_with: dict[str, Any]) -> None:
     details = problem(client.post(URL, **request_with), 415, "not_multipart")
     assert "images" in details.detail
+
+
+def test_a_form_whose_type_names_no_boundary_is_told_so(client: Client) -> None:
+    headers = {"content-type": "multipart/form-data"}
+    response = client.post(URL, content=MOLE, headers=headers)
+    assert "without a boundary" in problem(response, 415, "not_multipart").detail
 
 
 @pytest.mark.parametrize(
