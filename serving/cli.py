@@ -144,7 +144,7 @@ def predict(paths: tuple[Path, ...], model: str, form: str | None, heatmaps: Pat
         elif form == "csv":
             listing = Csv(classifier.manifest)
         else:
-            listing = Table([str(file.path) for file in found], classifier.manifest)
+            listing = Table([file.name for file in found], classifier.manifest)
         if head := listing.head():
             click.echo(head)
         failed = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -23,27 +24,30 @@ SUFFIXES = frozenset(
 
 
 class File(msgspec.Struct, frozen=True):
-    """A file to answer: its path as given or walked to, and its place in the folder given."""
+    """A file to answer: its path as given or walked to, and its place below all that was given."""
 
     path: Path
     place: Path
+
+    @property
+    def name(self) -> str:
+        """The path as it is told to people and programs."""
+        return _as_text(self.path)
 
 
 def find(paths: Sequence[Path]) -> list[File]:
     """The files of `paths`, with those of folders and all below them in alphabetical order.
 
-    Folders and files whose name begins with a dot are passed over.
+    Folders and files whose name begins with a dot are passed over. A file's place is its path from
+    the folder that holds all of `paths`, so that no two files have one place.
     """
-    found: list[File] = []
+    # Absolute without `..`: a place must not lead out of the folder that is laid out by places.
+    above = os.path.commonpath([Path(os.path.abspath(path)).parent for path in paths])
+    found: list[Path] = []
     for path in paths:
-        if not path.is_dir():
-            found.append(File(path, Path(path.name)))
-            continue
-        below = sorted(file for file in path.rglob("*") if _is_taken(file, path))
-        found.extend(File(file, file.relative_to(path.parent)) for file in below)
-        if not below:
-            found.append(File(path, Path(path.name)))
-    return found
+        inside = path.rglob("*") if path.is_dir() else []
+        found.extend(sorted(file for file in inside if _is_taken(file, path)) or [path])
+    return [File(path, Path(os.path.abspath(path)).relative_to(above)) for path in found]
 
 
 def answers(
@@ -62,16 +66,16 @@ def answers(
     def answer(file: File) -> Prediction | Failure:
         try:
             data = _read(file.path, limits)
-            upload = Upload(str(file.path), data)
+            upload = Upload(file.name, data)
             prediction = inference.answer(model, upload, heatmaps=heatmaps is not None)
-            if heatmaps is None or prediction.heatmaps is msgspec.UNSET:
+            if heatmaps is None:
                 return prediction
             return _write_overlay(heatmaps / file.place, data, prediction, limits)
         except PictureError as error:
-            return Failure(image=str(file.path), model=model.manifest.name, error=str(error))
+            return Failure(image=file.name, model=model.manifest.name, error=str(error))
         except OSError as error:
-            reason = f"{error.strerror or error} ({error.filename})."
-            return Failure(image=str(file.path), model=model.manifest.name, error=reason)
+            reason = f"{error.strerror or error} ({_as_text(error.filename or file.path)})."
+            return Failure(image=file.name, model=model.manifest.name, error=reason)
 
     ahead: deque[Future[Prediction | Failure]] = deque()
     try:
@@ -84,6 +88,11 @@ def answers(
     finally:
         for future in ahead:
             future.cancel()
+
+
+def _as_text(path: str | Path) -> str:
+    """The path in UTF-8, as JSON must be; a name may be any bytes, and the others are replaced."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _is_taken(file: Path, root: Path) -> bool:

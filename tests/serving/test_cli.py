@@ -158,6 +158,36 @@ def test_heatmaps_are_written_over_their_pictures(pictures: Path, tmp_path: Path
     assert all(isinstance(a, Failure) or a.heatmaps is msgspec.UNSET for a in lines(result))
 
 
+def test_no_heatmap_takes_anothers_place_or_leaves_its_folder(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pictures / "b" / "a.jpg").write_bytes(encode(draw_lesion(3)))
+    target = tmp_path / "heat"
+    run("predict", "--heatmaps", target, pictures / "a.jpg", pictures / "b" / "a.jpg")
+    assert {path.relative_to(target).as_posix() for path in target.rglob("*.png")} == {
+        "a.jpg.nv.png",
+        "b/a.jpg.nv.png",
+    }
+    before = set(pictures.rglob("*"))
+    monkeypatch.chdir(pictures / "b")
+    run("predict", "--heatmaps", target, "..", "../a.jpg")
+    assert set(pictures.rglob("*")) == before
+    assert (target / "pictures" / "b" / "c.PNG.mel.png").is_file()
+
+
+def test_a_name_that_is_no_utf8_is_answered_as_json(pictures: Path) -> None:
+    name = os.fsencode(pictures) + b"/\xff.jpg"
+    try:
+        with open(name, "wb") as file:
+            file.write(b"not a picture")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    (failure,) = lines(run("predict", "--json", os.fsdecode(name)))
+    assert failure.image == str(pictures / "\N{REPLACEMENT CHARACTER}.jpg")
+    missing = os.fsdecode(os.fsencode(pictures) + b"/\xfe.jpg")
+    assert len(lines(run("predict", "--json", missing))) == 1
+
+
 def test_models_are_listed_the_default_first() -> None:
     head, *rows = run("models").stdout.splitlines()
     assert head.split() == ["name", "title", "answers", "digest"]
@@ -222,14 +252,6 @@ def python(code: str, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.Com
     return subprocess.run(
         [sys.executable, "-c", code], text=True, timeout=60, stdout=stdout, stderr=subprocess.PIPE
     )
-
-
-def test_serving_loads_nothing_of_training() -> None:
-    code = (
-        "import sys, serving.app, serving.cli, serving.files, serving.overlay;"
-        "print([m for m in ('torch', 'training', 'onnx', 'scipy') if m in sys.modules])"
-    )
-    assert python(code).stdout == "[]\n"
 
 
 def test_a_full_disk_is_one_line(pictures: Path) -> None:
