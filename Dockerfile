@@ -6,6 +6,7 @@ RUN npm ci
 COPY serving/web ./
 COPY serving/templates ../templates
 COPY serving/words ../words
+COPY serving/ramp.json ../
 RUN npm run build
 
 # Python packages: only what serving needs.

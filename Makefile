@@ -15,8 +15,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 MADE := $(VENV)/.made
 WEB := serving/web
 PAGE := serving/static/.vite/manifest.json
-# Tailwind reads the class names out of the templates, and the words are shared: these make the page too.
-PAGE_SOURCES := $(shell find $(WEB) serving/templates serving/words -type f -not -path '*/node_modules/*')
+# Tailwind reads the class names out of the templates; words and colours are shared: they make the page too.
+PAGE_SOURCES := $(shell find $(WEB) serving/templates serving/words serving/ramp.json -type f -not -path '*/node_modules/*')
 
 # The environment's own programs come first; so does its Node, where the machine had none.
 export PATH := $(CURDIR)/$(BIN):$(PATH)

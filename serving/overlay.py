@@ -9,15 +9,10 @@ import numpy as np
 from PIL import Image
 
 from serving.pictures import Limits, View, decode
+from serving.ramp import RAMP
 
 _SIDE = 1024
 """pixels, longer side of what is drawn"""
-
-_STRONGEST = 0.6
-"""how much of the picture the strongest evidence covers"""
-
-# From weak to strong evidence; dark at the weak end, so that skin shows through unchanged.
-_COLOURS = np.array([[60, 0, 90], [200, 30, 90], [250, 130, 40], [255, 235, 120]], np.float64)
 
 
 def overlay(data: bytes, heatmap: str, view: View, limits: Limits) -> Image.Image:
@@ -29,11 +24,11 @@ def overlay(data: bytes, heatmap: str, view: View, limits: Limits) -> Image.Imag
     image = decode(data, limits, least_side=_SIDE // 2).image
     image.thumbnail((_SIDE, _SIDE))
     evidence = _over_picture(heatmap, view, image.size)
-    places = np.linspace(0, 1, len(_COLOURS))
-    colours = np.stack([np.interp(evidence, places, _COLOURS[:, i]) for i in range(3)], axis=-1)
-    heat = Image.fromarray(colours.round().astype(np.uint8))
-    opacity = Image.fromarray((evidence * _STRONGEST * 255).round().astype(np.uint8))
-    return Image.composite(heat, image, opacity)
+    steps = np.linspace(0, 1, len(RAMP.colours))
+    *colours, opacity = (np.interp(evidence, steps, channel) * 255 for channel in RAMP.channels)
+    heat = Image.fromarray(np.stack(colours, axis=-1).round().astype(np.uint8))
+    mask = Image.fromarray((opacity * RAMP.strength).round().astype(np.uint8))
+    return Image.composite(heat, image, mask)
 
 
 def _over_picture(

@@ -27,6 +27,7 @@ from serving.manifest import Manifest
 from serving.pictures import Limits, decode
 from serving.prediction import Prediction
 from serving.problems import Problem, ProblemError, from_exception, log_unexpected
+from serving.ramp import RAMP
 from serving.settings import Settings
 from serving.uploads import read_form
 
@@ -122,6 +123,7 @@ class Page:
         self._environment.globals.update(
             asset=assets.asset,
             styles=assets.styles,
+            ramp=RAMP,
             words=json.loads((PACKAGE / "words" / "en.json").read_text("utf-8")),
             version=version("lesionlens"),
         )

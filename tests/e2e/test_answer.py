@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
+from serving.ramp import RAMP
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
 from tests.e2e.conftest import WARY, OpenPage
 from tests.e2e.uploads import analyse, choose, lesion, no_lesion
@@ -111,6 +113,27 @@ def test_the_heatmap_lies_over_the_picture_and_fades_with_the_slider(open_page: 
     expect(heatmap).to_have_css("opacity", "1")
     page.keyboard.press("Home")
     expect(heatmap).to_have_css("opacity", "0")
+
+
+def test_the_heatmap_has_the_ramps_colours_with_and_without_scripts(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    ask(page, "mobilenet", lesion(SUSPICIOUS_REDNESS))
+    legend = page.locator("canvas[data-slot=map-legend]").evaluate(
+        "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 256, 1).data]"
+    )
+    evidence, steps = np.linspace(0, 1, 256), np.linspace(0, 1, len(RAMP.colours))
+    for channel, levels in enumerate(RAMP.channels[:3]):
+        expected = 255 * np.interp(evidence, steps, levels)
+        np.testing.assert_allclose(legend[channel::4], expected, atol=1)
+    expect(page.get_by_label("Strength of the map")).to_have_value(f"{RAMP.strength * 100:.0f}")
+
+    page, _ = open_page(java_script_enabled=False)
+    ask(page, "mobilenet", lesion(SUSPICIOUS_REDNESS))
+    for letter, channel in zip("RGBA", RAMP.channels, strict=True):
+        table = page.locator(f"#ramp feFunc{letter}").get_attribute("tableValues") or ""
+        np.testing.assert_allclose([float(level) for level in table.split()], channel, atol=1e-3)
+    strength = page.locator("image[filter]").get_attribute("opacity")
+    assert strength == str(RAMP.strength)
 
 
 def test_the_heatmap_of_another_diagnosis_can_be_chosen(open_page: OpenPage) -> None:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from serving.overlay import overlay
 from serving.pictures import Limits, View
+from serving.ramp import RAMP
 from tests.drawings import encode
 
 GREY = Image.new("RGB", (400, 300), (100, 100, 100))
@@ -49,8 +50,11 @@ def test_evidence_in_the_bars_of_a_padded_picture_is_not_drawn(row: int) -> None
     assert not coloured[60:240].any()
 
 
-def test_stronger_evidence_colours_more() -> None:
-    heatmap = np.tile([64, 255], (2, 1))
-    over = np.asarray(overlay(encode(GREY, "PNG"), uri(heatmap), (0, 0, 1, 1), Limits()), int)
-    weak, strong = np.abs(over[150, 20] - 100).sum(), np.abs(over[150, 380] - 100).sum()
-    assert strong > 2 * weak
+@pytest.mark.parametrize("step", [0, 1, 8, 13, 16])
+def test_evidence_has_the_ramps_colours_at_its_strength(step: int) -> None:
+    evidence = round(255 * step / (len(RAMP.colours) - 1))
+    over = overlay(encode(GREY, "PNG"), uri(np.full((8, 8), evidence)), (0, 0, 1, 1), Limits())
+    *colour, opacity = RAMP.colours[step]
+    share = RAMP.strength * opacity / 255
+    expected = [share * level + (1 - share) * 100 for level in colour]
+    np.testing.assert_allclose(np.asarray(over)[150, 200], expected, atol=1.5)

@@ -24,8 +24,7 @@ export async function paintHeatmap(canvas: HTMLCanvasElement, uri: string): Prom
   const pixels = context.createImageData(SIDE, SIDE);
   values.forEach((evidence, i) => {
     const step = Math.round(evidence * 255);
-    pixels.data.set(ramp.subarray(step * 3, step * 3 + 3), i * 4);
-    pixels.data[i * 4 + 3] = 255 * opacity(evidence);
+    pixels.data.set(ramp.subarray(step * 4, step * 4 + 4), i * 4);
   });
   context.putImageData(pixels, 0, 0);
   return map.values.some((evidence) => evidence > 0);
@@ -100,9 +99,4 @@ function cubicWeights(t: number): number[] {
     0.5 * (t + 4 * t ** 2 - 3 * t ** 3),
     0.5 * (-(t ** 2) + t ** 3),
   ];
-}
-
-/** Rises smoothly from 0 to 1, so that weak evidence leaves the picture as it is. */
-function opacity(evidence: number): number {
-  return evidence * evidence * (3 - 2 * evidence);
 }
