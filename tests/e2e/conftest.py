@@ -18,7 +18,8 @@ from tests.e2e.browser import find_chromium, launched
 from tests.e2e.server import served
 
 WARY = "wary"
-"""A model that calls everything suspicious, also what it takes for a mole."""
+"""A model that calls everything suspicious, also what it takes for a mole, and says that it learned
+from HAM10000."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,7 +48,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     artifacts = make_artifacts(tmp_path_factory.mktemp("artifacts"))
     manifest = make_artifact(artifacts / WARY, name=WARY, classes=SEVEN, title="Wary")
     points = [msgspec.structs.replace(manifest.operating_points[0], threshold=0.0)]
-    make_artifact(artifacts / WARY, name=WARY, classes=SEVEN, title="Wary", operating_points=points)
+    datasets = [msgspec.structs.replace(manifest.training.datasets[0], name="HAM10000")]
+    make_artifact(
+        artifacts / WARY,
+        name=WARY,
+        classes=SEVEN,
+        title="Wary",
+        operating_points=points,
+        training=msgspec.structs.replace(manifest.training, datasets=datasets),
+    )
     with served(artifacts) as address:
         yield address
 

@@ -175,6 +175,19 @@ def test_changing_the_model_answers_with_that_model(open_page: OpenPage) -> None
     expect(page.locator("[data-slot=others] dt")).to_have_count(1)
 
 
+def test_a_limit_of_a_data_set_is_named_only_of_models_that_learned_from_it(
+    open_page: OpenPage,
+) -> None:
+    for scripts in (True, False):
+        page, _ = open_page(java_script_enabled=scripts)
+        limit = page.locator("#limits").get_by_text("fair skin")
+        expect(limit).to_be_hidden()
+        ask(page, WARY, lesion())
+        expect(limit).to_be_visible()
+        ask(page, "mobilenet", lesion())
+        expect(limit).to_be_hidden()
+
+
 def test_without_scripts_the_answer_shows_picture_map_and_probabilities(
     open_page: OpenPage,
 ) -> None:

@@ -39,6 +39,7 @@ export interface Manifest {
   operating_points: { threshold: number; sensitivity: number; specificity: number }[];
   conformal: { alpha: number };
   novelty_threshold: number;
+  training: { datasets: { name: string }[] };
   files: Record<string, string>;
 }
 

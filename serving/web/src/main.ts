@@ -161,6 +161,10 @@ function showNotes(manifest: Manifest): void {
   document.querySelectorAll("[data-note]").forEach((note, i) => {
     note.textContent = notes[i] ?? "";
   });
+  const datasets = manifest.training.datasets.map((dataset) => dataset.name);
+  for (const limit of document.querySelectorAll<HTMLElement>("[data-limit-of]")) {
+    limit.hidden = !datasets.includes(limit.dataset["limitOf"] ?? "");
+  }
 }
 
 function say(text: string): void {
