@@ -2,8 +2,9 @@
 # Each step leaves a stamp and is done again only when what it was made from changes.
 
 PYTHON ?= python3
-HOST ?= 127.0.0.1
-PORT ?= 8000
+# Empty: LESIONLENS_HOST and LESIONLENS_PORT, or their defaults.
+HOST ?=
+PORT ?=
 MODEL ?= mobilenet cnn
 ARGS ?=
 TESTS ?=
@@ -24,19 +25,20 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format data train export evaluate clean
+.PHONY: help serve test lint format data train export evaluate bench screenshots clean
 
 help: ## List the commands
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'Variables: PYTHON=$(PYTHON)  HOST=$(HOST)  PORT=$(PORT)  MODEL="$(MODEL)"'
-	@echo '  ARGS="..."       passed on to data, train (Hydra: trainer=gpu seed=1), export and evaluate'
+	@echo 'Variables: PYTHON=$(PYTHON)  HOST=127.0.0.1  PORT=8000  MODEL="$(MODEL)"'
+	@echo '  ARGS="..."       passed on to data, train, export, evaluate and bench (Hydra: trainer=gpu seed=1),'
+	@echo '                   and to screenshots (answer-dark --out docs)'
 	@echo '  TESTS="..."      passed on to pytest (tests/serving -k upload)'
 	@echo "  TORCH_INDEX=...  where torch comes from: PyTorch's CPU index spares a machine without a GPU"
 	@echo '                   gigabytes of CUDA; its address stands on the install page of pytorch.org'
 
 serve: $(MADE)/serving $(PAGE) ## The page and the API at http://127.0.0.1:8000
-	@exec $(BIN)/lesionlens serve --host $(HOST) --port $(PORT)
+	@exec $(BIN)/lesionlens serve $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
 
 test: lint ## Every check: lint, types, unit tests, the page in a browser
 	$(BIN)/pytest -n 2 --dist loadfile $(TESTS)
@@ -64,10 +66,16 @@ export: $(MADE)/all ## Turn the trained MODEL into artifacts/MODEL
 evaluate: $(MADE)/all ## Measure artifacts/MODEL on the test split and write its report
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.evaluate model=$$m $(ARGS)); done
 
+bench: $(MADE)/all ## How long training MODEL waits for its pictures, beside decoding them every epoch
+	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m benchmarks.data_wait model=$$m $(ARGS)); done
+
+screenshots: $(MADE)/all $(PAGE) ## The page's main states as pictures in docs (needs Chromium)
+	$(BIN)/python -m tests.e2e.screenshots $(ARGS)
+
 clean: ## Remove what these commands made; data, runs and artifacts stay
 	rm -rf $(VENV) $(WEB)/node_modules serving/static build *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find serving training tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find serving training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
