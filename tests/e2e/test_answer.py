@@ -129,9 +129,9 @@ def test_the_heatmap_has_the_ramps_colours_with_and_without_scripts(open_page: O
 
     page, _ = open_page(java_script_enabled=False)
     ask(page, "mobilenet", lesion(SUSPICIOUS_REDNESS))
-    for letter, channel in zip("RGBA", RAMP.channels, strict=True):
+    for letter, levels in zip("RGBA", RAMP.channels, strict=True):
         table = page.locator(f"#ramp feFunc{letter}").get_attribute("tableValues") or ""
-        np.testing.assert_allclose([float(level) for level in table.split()], channel, atol=1e-3)
+        np.testing.assert_allclose([float(level) for level in table.split()], levels, atol=1e-3)
     strength = page.locator("image[filter]").get_attribute("opacity")
     assert strength == str(RAMP.strength)
 

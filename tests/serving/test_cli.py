@@ -54,7 +54,9 @@ def run(*arguments: object) -> Result:
 def lines(result: Result) -> list[Prediction | Failure]:
     """The JSON lines of standard output."""
     return [
-        msgspec.json.decode(line, type=Failure if b'"error":' in line else Prediction)
+        msgspec.json.decode(line, type=Failure)
+        if b'"error":' in line
+        else msgspec.json.decode(line, type=Prediction)
         for line in result.stdout_bytes.splitlines()
     ]
 

@@ -45,7 +45,9 @@ def network(name: str) -> Any:
         for _ in range(3):
             net(as_input(torch.from_numpy(drawn(8))))
     if isinstance(net, MobileNetV2):
-        nn.init.normal_(net.classifier[-1].weight, std=0.5)
+        head = net.classifier[-1]
+        assert isinstance(head, nn.Linear)
+        nn.init.normal_(head.weight, std=0.5)
     return net.eval()
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -65,7 +66,7 @@ class Published:
 class Dataverse(BaseHTTPRequestHandler):
     """The two calls of the Dataverse API that fetching needs, and the store it redirects to."""
 
-    def __init__(self, published: Published, *rest: object) -> None:
+    def __init__(self, published: Published, *rest: Any) -> None:
         self.published = published
         super().__init__(*rest)
 
@@ -304,7 +305,7 @@ def test_restricted_files_are_not_asked_for(published, get):
 
 def test_too_little_room_is_said_before_anything_is_fetched(published, get, monkeypatch):
     usage = shutil.disk_usage("/")
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda _: usage._replace(free=500_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=500_000))
     with pytest.raises(FetchError, match="GB are free"):
         get()
     assert published.ranges == []
