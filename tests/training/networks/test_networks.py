@@ -31,10 +31,10 @@ def test_mobilenet_names_its_parameters_as_torchvision_does(
     assert tuple(MobileNetV2(7).state_dict()[name].shape) == shape
 
 
-def test_mobilenet_describes_a_picture_at_a_sixteenth_and_a_thirty_second() -> None:
+def test_mobilenet_describes_a_picture_at_an_eighth_and_a_thirty_second() -> None:
     net = MobileNetV2(7).eval()
     middle, last = net.feature_maps(torch.rand(2, 3, 96, 96))
-    assert middle.shape == (2, 96, 6, 6)
+    assert middle.shape == (2, 32, 12, 12)
     assert last.shape == (2, 1280, 3, 3)
     assert net(torch.rand(2, 3, 96, 96)).shape == (2, 7)
 
