@@ -26,10 +26,16 @@ from tqdm import tqdm
 
 from serving.manifest import Preprocessing
 from serving.pictures import prepare
-from training.data.module import Batch, PictureData
+from training.data.module import Batch
 from training.labels import LabelledPicture
 from training.learner import as_input
-from training.train import decode, read_answers, read_config_sets, read_preprocessing
+from training.train import (
+    decode,
+    make_data,
+    read_answers,
+    read_config_sets,
+    read_preprocessing,
+)
 
 STEPS = 25
 WARM_UP = 5
@@ -112,13 +118,7 @@ def compare(config: DictConfig) -> list[Timing]:
     network = hydra.utils.instantiate(config.model.network, classes=len(answers.classes))
     augmentation = hydra.utils.instantiate(config.augmentation)
     step = _stepper(network.to(device).train(), augmentation.to(device), device)
-    data = PictureData(
-        decode(config, pictures, answers),
-        batch_size=config.model.batch_size,
-        sampling_power=config.model.sampling_power,
-        seed=config.seed,
-        workers=config.data.workers,
-    )
+    data = make_data(config, decode(config, pictures, answers))
     usual = DataLoader(
         DecodedEachTime(pictures.parts["train"], read_preprocessing(config)),
         batch_size=config.model.batch_size,

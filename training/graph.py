@@ -11,7 +11,7 @@ import onnx.numpy_helper
 import torch
 from torch import Tensor, nn
 
-from training.explanation import grad_cam, normalise
+from training.explanation import Explainable, grad_cam, normalise
 from training.learner import as_input
 from training.novelty import Novelty
 
@@ -24,16 +24,8 @@ class ExportError(Exception):
     """A graph that is not what it was made from, or not what the contract asks for."""
 
 
-class Network(Protocol):
+class Network(Explainable, Protocol):
     """What an exported network must be able to say."""
-
-    def feature_maps(self, pictures: Tensor) -> list[Tensor]:
-        """Maps `[N, K, h, w]` that describe a picture; the head decides on the last."""
-        ...
-
-    def head(self, maps: Tensor) -> Tensor:
-        """Logits `[N, C]` from the last feature map."""
-        ...
 
     def class_activation(self, maps: Tensor) -> Tensor:
         """Each class's evidence `[N, C, h, w]` over the last feature map, before its ReLU."""

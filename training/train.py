@@ -44,13 +44,7 @@ def train(config: DictConfig) -> Path:
     OmegaConf.save(OmegaConf.create(plain(config)), run_dir / CONFIG_FILE)
     pictures = read_config_sets(config)
     answers = read_answers(config, pictures)
-    data = PictureData(
-        decode(config, pictures, answers),
-        batch_size=config.model.batch_size,
-        sampling_power=config.model.sampling_power,
-        seed=config.seed,
-        workers=config.data.workers,
-    )
+    data = make_data(config, decode(config, pictures, answers))
     network = hydra.utils.instantiate(config.model.network, classes=len(answers.classes))
     weights = start_from(network, config.model.weights.file, config.model.weights.url)
     callbacks = [hydra.utils.instantiate(each) for each in config.callbacks.values()]
@@ -105,6 +99,17 @@ def decode(config: DictConfig, pictures: Pictures, answers: Answers) -> CachedSe
         read_preprocessing(config),
         Path(config.cache_dir).expanduser(),
         config.data.limit,
+    )
+
+
+def make_data(config: DictConfig, cached: CachedSets) -> PictureData:
+    """Decoded pictures, sampled and batched as `config` says."""
+    return PictureData(
+        cached,
+        batch_size=config.model.batch_size,
+        sampling_power=config.model.sampling_power,
+        seed=config.seed,
+        workers=config.data.workers,
     )
 
 
