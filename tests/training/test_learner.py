@@ -75,7 +75,7 @@ def test_the_rate_rises_and_then_falls_to_nothing(tmp_path: Path) -> None:
     run = tmp_path / "run"
     overrides = ["model=cnn", "model.epochs=5", "model.warm_up=0.4", "trainer.log_every_n_steps=1"]
     train(compose("train", run, f"data.root={root}", *overrides))
-    header, *rows = (run / "logs/csv/metrics.csv").read_text().splitlines()
+    header, *rows = (run / "logs/csv/version_0/metrics.csv").read_text().splitlines()
     column = next(i for i, name in enumerate(header.split(",")) if name.startswith("lr-"))
     rates = [float(row.split(",")[column]) for row in rows if row.split(",")[column]]
     highest = rates.index(max(rates))

@@ -54,8 +54,8 @@ def test_a_run_leaves_its_config_checkpoints_logs_and_record(made: Made) -> None
     assert (run / CONFIG_FILE).read_text().count("batch_size: 8") == 1
     assert "${" not in (run / CONFIG_FILE).read_text()
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
-    assert "val/balanced_accuracy" in (run / "logs/csv/metrics.csv").read_text()
-    assert list((run / "logs/tensorboard").glob("events.*"))
+    assert "val/balanced_accuracy" in (run / "logs/csv/version_0/metrics.csv").read_text()
+    assert list((run / "logs/tensorboard/version_0").glob("events.*"))
     assert record.read(run).split_digest == manifest.training.split_digest
 
 
@@ -142,8 +142,8 @@ class Stop(pl.Callback):
             raise self.PowerCutError
 
 
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    checkpoint = torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
     state: dict[str, torch.Tensor] = checkpoint["current_model_state"]
     return state
 
@@ -161,11 +161,13 @@ def test_a_resumed_run_ends_where_one_that_went_through_does(
     with pytest.raises(Stop.PowerCutError):
         train(config("cut", stop))
     last = tmp_path / "cut" / "checkpoints" / "last.ckpt"
-    train(config("resumed", f"ckpt_path={last}"))
-    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "resumed")
-    assert whole.keys() == resumed.keys()
-    for name, tensor in whole.items():
-        torch.testing.assert_close(resumed[name], tensor, atol=0, rtol=0, msg=name)
+    train(config("cut", f"ckpt_path={last}"))
+    for checkpoint in ("best", "last"):
+        whole = weights(tmp_path / "whole", checkpoint)
+        resumed = weights(tmp_path / "cut", checkpoint)
+        assert whole.keys() == resumed.keys()
+        for name, tensor in whole.items():
+            torch.testing.assert_close(resumed[name], tensor, atol=0, rtol=0, msg=name)
 
 
 def test_another_seed_gives_another_model(ham10000: Path, tmp_path: Path) -> None:
