@@ -8,6 +8,7 @@ brings it to the network's size.
 from __future__ import annotations
 
 import io
+import logging
 from typing import Literal, get_args
 
 import msgspec
@@ -29,6 +30,9 @@ View = tuple[float, float, float, float]
 # The limit is ours, on the size that a file's head tells, before anything is decoded. Pillow's own
 # would only warn up to twice its figure.
 Image.MAX_IMAGE_PIXELS = None
+
+# Pillow's debug messages tell a file's metadata: who took the picture, where and when.
+logging.getLogger("PIL").setLevel(logging.WARNING)
 
 
 class PictureError(ValueError):

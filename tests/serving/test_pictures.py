@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import struct
 import zlib
 from itertools import pairwise
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from serving.manifest import Preprocessing
 from serving.pictures import FORMATS, Limits, PictureError, decode, fit, prepare
@@ -350,6 +351,17 @@ def test_the_network_gets_pillows_antialiased_bicubic() -> None:
     prepared = prepare(encode(picture, "PNG"), SQUASH, LIMITS)
     expected = picture.resize((32, 32), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(prepared.pixels, np.asarray(expected))
+
+
+@pytest.mark.parametrize("format", ["TIFF", "JPEG", "PNG"])
+def test_no_metadata_gets_into_a_log(format: str, caplog: pytest.LogCaptureFixture) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "somebody"
+    data = encode(draw_lesion(9, 60, 40), format, exif=exif)
+    assert b"somebody" in data
+    with caplog.at_level(logging.DEBUG):
+        prepare(data, SQUASH, LIMITS)
+    assert "somebody" not in caplog.text
 
 
 def test_the_bytes_decide_and_not_a_wrong_end() -> None:
