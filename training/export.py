@@ -61,6 +61,7 @@ from training.train import (
     CONFIG_FILE,
     decode,
     plain,
+    quieten,
     read_answers,
     read_config_sets,
     read_preprocessing,
@@ -77,6 +78,7 @@ def export(config: DictConfig) -> Path:
         DataError: where the run's pictures cannot be read any more, or are not those it was split
             from.
     """
+    quieten()
     run = _find_run(config)
     trained = OmegaConf.load(run / CONFIG_FILE)
     assert isinstance(trained, DictConfig)

@@ -37,7 +37,7 @@ def train(config: DictConfig) -> Path:
         DataError: where pictures are missing, unlabelled or cannot be decoded.
         WeightsError: where the weights to start from cannot be had.
     """
-    _quieten()
+    quieten()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     run_dir = Path(config.run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -150,9 +150,11 @@ def precision(device: str) -> str:
     return "bf16-mixed" if has_bfloat16 else "32-true"
 
 
-def _quieten() -> None:
-    """Silences what Lightning says of itself, so that the forecast is the first line one reads."""
+def quieten() -> None:
+    """Silences what libraries say of themselves, so that the forecast is the first line one reads."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # The exporter says that it does without torchvision, which is as it should be.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     # Gathering a batch from the memory map takes a millisecond: workers would only cost.
     warnings.filterwarnings("ignore", message=".*does not have many workers")
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\)")
