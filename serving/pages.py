@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -120,6 +121,7 @@ class Page:
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(PACKAGE / "templates"), autoescape=True
         )
+        self._environment.filters["whole_percent"] = _whole_percent
         self._environment.globals.update(
             asset=assets.asset,
             styles=assets.styles,
@@ -194,6 +196,11 @@ def preview(upload: Upload, limits: Limits) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _whole_percent(share: float) -> int:
+    """A share in whole percent; halves go up, as they do in JavaScript and not in Python."""
+    return math.floor(share * 100 + 0.5)
 
 
 def static_routes(folder: Path = STATIC) -> list[Router]:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from litestar.testing import TestClient
 
@@ -13,6 +14,7 @@ from serving.inference import Upload
 from serving.pages import Assets, PageNotBuiltError, preview
 from serving.pictures import Limits
 from serving.settings import Settings
+from tests.artifact_factory import make_artifact
 from tests.drawings import SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
 
 Client = TestClient[Any]
@@ -33,6 +35,17 @@ def test_the_page_offers_every_model(client: Client) -> None:
     page = client.get("/").text
     assert "MobileNetV2" in page
     assert "Small CNN" in page
+
+
+def test_figures_are_rounded_as_the_scripts_round_them(tmp_path: Path, static: Path) -> None:
+    manifest = make_artifact(tmp_path / "model")
+    (point,) = manifest.operating_points
+    halves = msgspec.structs.replace(point, sensitivity=0.945, specificity=0.875)
+    make_artifact(tmp_path / "model", operating_points=[halves])
+    with TestClient(create_app(Settings(artifacts=tmp_path, workers=1), static)) as client:
+        page = client.get("/").text
+    assert "catches about 95 of 100" in page
+    assert "about 13 suspicious" in page
 
 
 def test_a_posted_form_is_answered_by_the_whole_page(client: Client) -> None:
