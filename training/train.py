@@ -151,7 +151,7 @@ def precision(device: str) -> str:
 
 
 def quieten() -> None:
-    """Silences what libraries say of themselves, so that the forecast is the first line one reads."""
+    """Silences what libraries say of themselves: the forecast is the first line one reads."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     # The exporter says that it does without torchvision, which is as it should be.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
