@@ -93,8 +93,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("states", nargs="*", metavar="STATE", help=f"of {', '.join(STATES)}")
     parser.add_argument("--out", type=Path, default=Path("docs"))
     parser.add_argument("--artifacts", type=Path, default=CHECKOUT / "artifacts")
-    parser.add_argument("--seed", type=int, default=4, help="which lesion is drawn")
-    parser.add_argument("--redness", type=float, default=0.1, help="0 to 1")
+    parser.add_argument("--seed", type=int, default=29, help="which lesion is drawn")
+    parser.add_argument("--redness", type=float, default=0.4, help="0 to 1")
     arguments = parser.parse_args()
     unknown = set(arguments.states) - set(STATES)
     if unknown:
