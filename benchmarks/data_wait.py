@@ -94,7 +94,7 @@ def _stepper(
 ) -> Callable[[Batch], None]:
     """A whole training step: to the device, augmentation, forward, backward, update."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6)
-    half = device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    half = device.type == "cuda"
 
     def step(batch: Batch) -> None:
         pictures = batch[0].to(device, non_blocking=True)

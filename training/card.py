@@ -27,7 +27,7 @@ _PEOPLE = {
 }
 """Who is on the pictures of a known set."""
 
-_TOLD_ABOVE = frozenset({"hardware", "seconds", "validation_balanced_accuracy"})
+_TOLD_ABOVE = frozenset({"hardware", "seconds", "best_score", "scored_by"})
 """What stands in the manifest's configuration about the run itself."""
 
 
@@ -118,9 +118,8 @@ def _origin(manifest: Manifest) -> str:
         facts.append(["Trained on", f"{record['hardware']}"])
     if "seconds" in record:
         facts.append(["Time of training", _duration(float(record["seconds"]))])
-    if "validation_balanced_accuracy" in record:
-        reached = f"{float(record['validation_balanced_accuracy']):.3f}"
-        facts.append(["Balanced accuracy on validation", reached])
+    if "best_score" in record:
+        facts.append([f"Best {record['scored_by']}", f"{float(record['best_score']):.3f}"])
     config = {key: value for key, value in record.items() if key not in _TOLD_ABOVE}
     parity = manifest.parity
     return f"""## What it was made from

@@ -342,7 +342,8 @@ def _config_without_paths(trained: DictConfig, history: record.Record) -> dict[s
         "averaging": config["callbacks"].get("averaging"),
         "hardware": history.hardware,
         "seconds": history.seconds,
-        "validation_balanced_accuracy": history.validation_balanced_accuracy,
+        "best_score": history.best_score,
+        "scored_by": history.scored_by,
     }
 
 

@@ -41,6 +41,7 @@ class Learner(pl.LightningModule):
         prior_shift: npt.NDArray[np.float32],
         warm_up: float = 0.05,
         label_smoothing: float = 0.0,
+        mixup: float = 0.0,
         weight_decay: float = 0.0,
         seed: int = 0,
     ) -> None:
@@ -54,6 +55,9 @@ class Learner(pl.LightningModule):
             prior_shift: What the sampling adds to it, `[C]`.
             warm_up: Share of all steps in which the rate rises; then it falls as a cosine.
             label_smoothing: Share of each label that is spread over all classes.
+            mixup: Parameter of the Beta distribution of the shares in which pictures and labels of
+                a batch are mixed in pairs; 0 mixes none. Zhang et al., "mixup: Beyond Empirical
+                Risk Minimization", ICLR 2018.
             weight_decay: On weights of convolutions and linear layers; not on norms and biases.
             seed: Of what is random in a step, so that a resumed run repeats.
         """
@@ -62,7 +66,7 @@ class Learner(pl.LightningModule):
         self.augmentation = augmentation
         self._optimizer = optimizer
         self._warm_up, self._label_smoothing = warm_up, label_smoothing
-        self._weight_decay, self._seed = weight_decay, seed
+        self._mixup, self._weight_decay, self._seed = mixup, weight_decay, seed
         self.register_buffer("log_prior", torch.from_numpy(log_prior))
         self.register_buffer("prior_shift", torch.from_numpy(prior_shift))
         classes = len(log_prior)
@@ -87,12 +91,20 @@ class Learner(pl.LightningModule):
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """The loss of one batch; cross-entropy with the sampling's shift taken out."""
         pictures, labels = batch
-        scores = self.network(self.augmentation(as_input(pictures)))
-        loss = F.cross_entropy(
-            scores.float() + self.prior_shift, labels, label_smoothing=self._label_smoothing
-        )
+        pictures = self.augmentation(as_input(pictures))
+        if self._mixup:
+            share = torch.distributions.Beta(self._mixup, self._mixup).sample().to(self.device)
+            scores = self.network(torch.lerp(pictures.roll(1, dims=0), pictures, share))
+            others = self._loss(scores, labels.roll(1))
+            loss = torch.lerp(others, self._loss(scores, labels), share)
+        else:
+            loss = self._loss(self.network(pictures), labels)
         self.log("train/loss", loss, prog_bar=True)
         return loss
+
+    def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
+        shifted = scores.float() + self.prior_shift
+        return F.cross_entropy(shifted, labels, label_smoothing=self._label_smoothing)
 
     def validation_step(self, batch: Batch, _index: int) -> None:
         """Scores one batch of the validation split."""

@@ -15,7 +15,7 @@ _PACKAGES = ("torch", "pytorch-lightning", "kornia", "numpy", "pillow", "onnx", 
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished run: `seconds` of wall-clock time and the best validation score included."""
+    """A finished run: `seconds` of wall-clock time and the best checkpoint's score included."""
 
     weights: str
     split_digest: str
@@ -23,7 +23,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     hardware: str
     seconds: float
     epochs: int
-    validation_balanced_accuracy: float
+    best_score: float
+    scored_by: str
     versions: dict[str, str]
 
 

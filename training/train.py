@@ -67,15 +67,16 @@ def train(config: DictConfig) -> Path:
         hardware=record.hardware(trainer.strategy.root_device),
         seconds=timers[0].time_elapsed() if timers else time.monotonic() - start,
         epochs=trainer.current_epoch,
-        validation_balanced_accuracy=float("nan") if score is None else float(score),
+        best_score=float("nan") if score is None else float(score),
+        scored_by=checkpoint.monitor or "",
         versions=record.versions(),
     )
     if trainer.is_global_zero:
         record.write(finished, run_dir)
     best = Path(checkpoint.best_model_path)
     print(
-        f"{config.model.name} started from {weights} and reached a balanced accuracy of "
-        f"{finished.validation_balanced_accuracy:.3f} on the validation split: {best}"
+        f"{config.model.name} started from {weights}; the best checkpoint has {finished.scored_by} "
+        f"{finished.best_score:.3f}: {best}"
     )
     return best
 
@@ -128,6 +129,7 @@ def make_learner(config: DictConfig, data: PictureData, network: nn.Module) -> L
         prior_shift=data.prior_shift,
         warm_up=config.model.warm_up,
         label_smoothing=config.model.label_smoothing,
+        mixup=config.model.mixup,
         weight_decay=config.model.weight_decay,
         seed=config.seed,
     )
@@ -138,16 +140,10 @@ def plain(config: Any) -> Any:
     return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
 
 
-def precision(device: str) -> str:
-    """Lightning's name of the precision that suits `device` (`cpu` or `gpu`): mixed where it helps.
-
-    Half-precision arithmetic that a processor only emulates is slower than 32 bits.
-    """
-    if device == "gpu":
-        half = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        return "bf16-mixed" if half else "16-mixed"
-    has_bfloat16 = torch.cpu.get_capabilities().get("avx512_bf16", False)
-    return "bf16-mixed" if has_bfloat16 else "32-true"
+def half_precision() -> str:
+    """Lightning's name of the half precision that this machine's GPU computes in."""
+    has_bfloat16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return "bf16-mixed" if has_bfloat16 else "16-mixed"
 
 
 def quieten() -> None:
@@ -161,7 +157,7 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval")
 
 
-OmegaConf.register_new_resolver("precision", precision, replace=True)
+OmegaConf.register_new_resolver("half_precision", half_precision, replace=True)
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")

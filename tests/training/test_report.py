@@ -117,11 +117,17 @@ def test_the_card_says_where_the_model_comes_from(text: str, manifest: Manifest)
 def test_the_card_says_what_trained_it_and_for_how_long(
     manifest: Manifest, evaluation: Evaluation
 ) -> None:
-    config = {"hardware": "a drawn card", "seconds": 7500.0, "validation_balanced_accuracy": 0.8125}
-    training = msgspec.structs.replace(manifest.training, config={**config, "epochs": 30})
+    config = {"hardware": "a drawn card", "seconds": 7500.0, "best_score": 0.8125}
+    training = msgspec.structs.replace(
+        manifest.training, config={**config, "scored_by": "val/auroc", "epochs": 30}
+    )
     told_of = msgspec.structs.replace(manifest, training=training)
     text = card.write(told_of, evaluation, {}, ["again"])
-    for row in ("Trained on | a drawn card", "Time of training | 2 h 5 min", "validation | 0.812"):
+    for row in (
+        "Trained on | a drawn card",
+        "Time of training | 2 h 5 min",
+        "Best val/auroc | 0.812",
+    ):
         assert row in text
     assert "epochs: 30" in text
 
