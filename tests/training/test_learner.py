@@ -15,7 +15,7 @@ from training.learner import Learner, as_input
 from training.train import train
 
 
-def learner(weight_decay: float = 0.0) -> Learner:
+def learner(weight_decay: float = 0.0, mixup: float = 0.0) -> Learner:
     """A learner of one linear layer over the pictures' mean colours."""
 
     class Colours(nn.Module):
@@ -34,6 +34,7 @@ def learner(weight_decay: float = 0.0) -> Learner:
         log_prior=np.log(np.array([0.9, 0.1], np.float32)),
         prior_shift=np.array([-1.0, 1.0], np.float32),
         weight_decay=weight_decay,
+        mixup=mixup,
     )
 
 
@@ -54,6 +55,27 @@ def test_the_loss_takes_the_samplings_shift_out(monkeypatch: pytest.MonkeyPatch)
     batch = (torch.zeros((1, 4, 4, 3), dtype=torch.uint8), torch.tensor([1]))
     shifted = math.log(1 + math.exp(-2))
     assert made.training_step(batch, 0).item() == pytest.approx(shifted, abs=1e-6)
+
+
+def test_mixup_scores_a_mixed_picture_against_both_labels_by_their_shares(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = learner(mixup=0.5)
+    monkeypatch.setattr(made, "log", lambda *_, **__: None)
+    pictures = torch.zeros((2, 4, 4, 3), dtype=torch.uint8)
+    pictures[1] = 255
+    labels = torch.tensor([0, 1])
+    torch.manual_seed(3)
+    loss = made.training_step((pictures, labels), 0)
+
+    torch.manual_seed(3)
+    share = torch.distributions.Beta(0.5, 0.5).sample()
+    shares = torch.stack([1 - share, share]).view(2, 1, 1, 1)
+    mixed = shares.expand(2, 3, 4, 4)
+    scores = made.network(mixed) + made.prior_shift
+    own = nn.functional.cross_entropy(scores, labels, reduction="none")
+    other = nn.functional.cross_entropy(scores, 1 - labels, reduction="none")
+    torch.testing.assert_close(loss, (share * own + (1 - share) * other).mean())
 
 
 def test_weights_decay_but_norms_and_biases_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
