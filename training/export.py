@@ -56,6 +56,7 @@ from training.graph import (
 )
 from training.labels import DataError, LabelledPicture
 from training.learner import as_input
+from training.norms import renew
 from training.novelty import Novelty
 from training.train import (
     CONFIG_FILE,
@@ -91,7 +92,9 @@ def export(config: DictConfig) -> Path:
         )
     answers = read_answers(trained, pictures)
     network = _load_network(trained, run / "checkpoints" / f"{config.checkpoint}.ckpt", answers)
-    novelty = _fit_novelty(config, network, decode(trained, pictures, answers).part("train"))
+    learned_from = decode(trained, pictures, answers).part("train")
+    renew(cast(nn.Module, network), _drawn(learned_from, config.norms.pictures, config.seed))
+    novelty = _fit_novelty(config, network, learned_from)
     graph = ServedGraph(network, novelty).eval()
     model = to_onnx(graph, trained.model.preprocessing.size)
 
@@ -185,6 +188,14 @@ def _load_network(trained: DictConfig, checkpoint: Path, answers: Answers) -> Ne
     weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     network.load_state_dict(weights)
     return cast(Network, network.eval())
+
+
+def _drawn(pictures: CachedPictures, count: int, seed: int) -> Iterator[torch.Tensor]:
+    """Batches of `count` of the pictures, or of all where they are fewer, in random order."""
+    order = np.random.default_rng(seed).permutation(len(pictures))[:count].tolist()
+    starts = range(0, len(order), _BATCH)
+    for start in tqdm(starts, "renewing the norms", unit="batch"):
+        yield pictures.__getitems__(order[start : start + _BATCH])[0]
 
 
 def _fit_novelty(config: DictConfig, network: Network, pictures: CachedPictures) -> Novelty:
