@@ -9,7 +9,8 @@ from training.norms import renew
 def network() -> nn.Sequential:
     layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.9))
     norm = layers[1]
-    assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
     nn.init.constant_(norm.running_mean, 7.0)
     return layers.eval()
 
