@@ -6,11 +6,8 @@
 
 from __future__ import annotations
 
-import csv
-import shutil
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,92 +19,30 @@ from omegaconf import DictConfig, OmegaConf
 from serving import manifest as contract
 from serving.classifier import Classifier
 from serving.manifest import ArtifactError, ClassInfo
-from serving.prediction import Prediction
 from serving.settings import Settings, SettingsError
-from training import card, plots
-from training.data.sets import Pictures, read_sets
+from training.data.sets import Pictures, read_sets, read_travel
 from training.data.splits import digest
 from training.labels import BINARY, DataError, LabelledPicture, read_labels
 from training.metrics import Evaluation, headline
-from training.metrics import evaluate as measure
-from training.predictions import collect, predict_files
+from training.report import CARD_FILE, ReportSettings, report
 
-METRICS_FILE = "metrics.json"
-CARD_FILE = "README.md"
 REPORT = "report"
 """The report's folder within an artifact."""
 
-_RESAMPLES = 2000
+_CONF = Path(__file__).parents[1] / "conf" / "evaluate.yaml"
 _NAMED_AT_MOST = 10
-_COLUMNS = (
-    *("image", "group", "label"),
-    *("prediction", "malignant_probability", "verdict"),
-    *("prediction_set", "novelty", "refused"),
-)
-"""Of the table of predictions, before one for each class's probability."""
-
-
-def evaluate(
-    model: Classifier,
-    pictures: Sequence[LabelledPicture],
-    dataset: str,
-    out: Path,
-    command: Sequence[str],
-    *,
-    split_digest: str | None = None,
-    skipped: list[str] | None = None,
-    resamples: int = _RESAMPLES,
-    predictions_file: Path | None = None,
-) -> Evaluation:
-    """Measures `model` over `pictures` and writes card, figures and plots into the folder `out`.
-
-    Args:
-        model: The artifact.
-        pictures: Labelled with the model's class ids.
-        dataset: What the pictures are called in the report.
-        out: Made where needed; of what is in it only the report's own files are replaced.
-        command: The lines that make this report again.
-        split_digest: Of the split that the pictures are the test part of.
-        skipped: What was left out already; pictures that cannot be decoded join it, where it is
-            given.
-        resamples: How often lesions are drawn for the intervals.
-        predictions_file: Where each picture's prediction goes as a row of CSV; None for nowhere.
-
-    Raises:
-        DataError: naming every picture that cannot be read, or where none is left.
-    """
-    read, predictions = predict_files(model, pictures, skipped=skipped)
-    collected = collect(model.manifest.classes, read, predictions)
-    evaluation = measure(
-        collected,
-        model.manifest,
-        dataset,
-        split_digest=split_digest,
-        left_out=len(skipped or ()),
-        resamples=resamples,
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    # Written beside and then moved in, so that a report is never half old and half new.
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
-        folder = Path(name)
-        drawn = plots.draw(collected, evaluation, model.manifest, folder)
-        text = card.write(model.manifest, evaluation, drawn, command)
-        (folder / CARD_FILE).write_text(text, encoding="utf-8")
-        encoded = msgspec.json.format(msgspec.json.encode(evaluation), indent=2)
-        (folder / METRICS_FILE).write_bytes(encoded + b"\n")
-        for path in folder.iterdir():
-            shutil.move(path, out / path.name)
-    if predictions_file is not None:
-        _write_predictions(predictions_file, read, predictions)
-    return evaluation
 
 
 def evaluate_artifact(
-    folder: Path, pictures: Pictures, *, resamples: int = _RESAMPLES
+    folder: Path,
+    pictures: Pictures,
+    settings: ReportSettings,
+    travel: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Measures the artifact in `folder` over the test part of `pictures` and puts the report there.
 
-    The headline figures go into the manifest, whose hashes then cover the report.
+    `travel` describes sets of other clinics. The headline figures go into the manifest, whose
+    hashes then cover the report.
 
     Raises:
         ArtifactError: where the artifact cannot be served, or was trained on another split.
@@ -124,14 +59,17 @@ def evaluate_artifact(
             f"{pictures.sets[0].name} in {pictures.sets[0].root}) and its seed "
             f"({manifest.training.seed})."
         )
-    evaluation = evaluate(
+    evaluation = report(
         model,
         _as_answered(pictures.parts["test"], pictures.classes, manifest.class_ids),
         f"the test split of {pictures.sets[0].name}",
         folder / REPORT,
         [f"make evaluate MODEL={manifest.name}"],
+        settings,
         split_digest=found,
-        resamples=resamples,
+        names={c.id: c.name for c in pictures.classes},
+        masks=pictures.sets[0].mask_folder,
+        travel=read_travel(travel or {}, manifest.class_ids, pictures),
     )
     contract.save(msgspec.structs.replace(manifest, metrics=headline(evaluation)), folder)
     return evaluation
@@ -149,23 +87,10 @@ def _as_answered(
             f"{', '.join(ids)}. Name the data set that the model was trained on."
         )
     kind = {c.id: "malignant" if c.malignant else "benign" for c in classes}
-    return [msgspec.structs.replace(picture, label=kind[picture.label]) for picture in pictures]
-
-
-def _write_predictions(
-    path: Path, pictures: Sequence[LabelledPicture], predictions: Sequence[Prediction]
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ids = list(predictions[0].probabilities)
-    header = [*_COLUMNS, *ids]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        for picture, each in zip(pictures, predictions, strict=True):
-            told = (picture.image_id, picture.group, picture.label)
-            answer = (each.prediction, each.malignant_probability, each.verdict)
-            rest = (" ".join(each.prediction_set), each.novelty, each.refused)
-            writer.writerow([*told, *answer, *rest, *(each.probabilities[id] for id in ids)])
+    return [
+        msgspec.structs.replace(picture, label=kind[picture.label], diagnosis=picture.label)
+        for picture in pictures
+    ]
 
 
 def _summary(evaluation: Evaluation) -> str:
@@ -200,6 +125,11 @@ def _summary(evaluation: Evaluation) -> str:
 )
 @click.option("--name", "dataset", help="What the pictures are called in the report.")
 @click.option(
+    "--masks",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder with the lesions' outlines, black and white, each <image>.png.",
+)
+@click.option(
     "--partial",
     is_flag=True,
     help="Leave out, and count, rows without a readable picture or with a label that the model "
@@ -213,10 +143,8 @@ def _summary(evaluation: Evaluation) -> str:
 )
 @click.option(
     "--resamples",
-    default=_RESAMPLES,
-    show_default=True,
     type=click.IntRange(min=100),
-    help="How often lesions are drawn again for the intervals.",
+    help="How often lesions are drawn again for the intervals. Default: that of conf/evaluate.yaml",
 )
 def command(
     name: str,
@@ -224,9 +152,10 @@ def command(
     labels: Path,
     out: Path,
     dataset: str | None,
+    masks: Path | None,
     partial: bool,
     predictions_file: Path | None,
-    resamples: int,
+    resamples: int | None,
 ) -> None:
     """Measure a model over labelled pictures and write a report.
 
@@ -235,6 +164,7 @@ def command(
     """
     dataset = dataset or f"{labels.resolve().parent.name}/{labels.name}"
     try:
+        settings = _settings(resamples)
         model = _open(Settings.from_environment().artifacts, name)
         classes = model.manifest.class_ids
         skipped: list[str] | None = [] if partial else None
@@ -242,15 +172,16 @@ def command(
         pictures = read_labels(
             labels, images, dataset, classes=classes, every_picture=False, skipped=skipped
         )
-        line = _line(name, len(images), labels, partial)
-        evaluation = evaluate(
+        line = _line(name, len(images), labels, masks, partial)
+        evaluation = report(
             model,
             pictures,
             dataset,
             out,
             [line],
+            settings,
             skipped=skipped,
-            resamples=resamples,
+            masks=masks,
             predictions_file=predictions_file,
         )
     except (ArtifactError, DataError, SettingsError) as error:
@@ -262,10 +193,25 @@ def command(
     click.echo(f"Report: {out / CARD_FILE}")
 
 
-def _line(name: str, folders: int, labels: Path, partial: bool) -> str:
+def _settings(resamples: int | None) -> ReportSettings:
+    """The checkout's settings, with `resamples` in place of theirs where it is given."""
+    try:
+        config = OmegaConf.load(_CONF)
+    except OSError as error:
+        raise DataError(
+            f"{_CONF}: cannot be read ({error.strerror}). The settings of a report are the "
+            "checkout's: install it from there, with `pip install -e '.[train]'`."
+        ) from error
+    settings = ReportSettings.read(config)
+    if resamples is None:
+        return settings
+    return msgspec.structs.replace(settings, resamples=resamples)
+
+
+def _line(name: str, folders: int, labels: Path, masks: Path | None, partial: bool) -> str:
     """The command as the card tells it, without the paths of the machine that ran it."""
     images = " --images DIR" * folders
-    rest = " --partial" if partial else ""
+    rest = (" --masks DIR" if masks else "") + (" --partial" if partial else "")
     return f"lesionlens evaluate --model {name}{images} --labels {labels.name} --out DIR{rest}"
 
 
@@ -290,7 +236,9 @@ def main(config: DictConfig) -> None:
         # Extra sets are for training only: the test part is there without them.
         config.data.extra = {}
         data: Any = OmegaConf.to_container(config.data, resolve=True)
-        evaluation = evaluate_artifact(folder, read_sets(data, seed), resamples=config.resamples)
+        travel: Any = OmegaConf.to_container(config.travel, resolve=True)
+        settings = ReportSettings.read(config)
+        evaluation = evaluate_artifact(folder, read_sets(data, seed), settings, travel)
     except (ArtifactError, DataError) as error:
         sys.exit(f"error: {error}")
     print(_summary(evaluation))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,12 +24,17 @@ DIAGNOSES = {
 }
 """HAM10000's diagnoses, and whether each counts as malignant (akiec: pre-malignant, counted so)."""
 
+MELANOMA = "mel"
+"""Of `DIAGNOSES`, the one that is most dangerous to miss."""
+
 BINARY = ("benign", "malignant")
 """The classes of a model that answers no more than this; diagnoses are read as one of the two."""
 
 # ISIC 2019 gives actinic keratosis, which HAM10000 has together with Bowen's disease, its own name.
 _ISIC_NAMES = {"ak": "akiec"}
 _ISIC_COLUMNS = frozenset({*DIAGNOSES, *_ISIC_NAMES, "scc", "unk"})
+_BACKGROUND = ("sex", "age", "localization", "dx_type")
+_UNKNOWN = frozenset({"", "unknown", "na", "nan", "none", "null"})
 _NAMED_AT_MOST = 10
 
 
@@ -37,11 +42,24 @@ class DataError(Exception):
     """Labels and pictures that do not fit together; the message names them and what to do."""
 
 
+class Background(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom and what part of the body a picture is of; None where its table does not say."""
+
+    sex: str | None = None
+    age: float | None = None
+    """in years"""
+    site: str | None = None
+    """part of the body"""
+    confirmation: str | None = None
+    """how the diagnosis was made: HAM10000's `dx_type`"""
+
+
 class LabelledPicture(msgspec.Struct, frozen=True):
     """A picture's file and what it shows.
 
     `label` is a class id; `group` the lesion's id (the picture's own where that is unknown), so
-    that pictures of one lesion stay together; `source` the name of the data set.
+    that pictures of one lesion stay together; `source` the name of the data set. `diagnosis` is
+    what the picture was labelled with, where `label` is only the kind that it counts as.
     """
 
     path: Path
@@ -49,6 +67,8 @@ class LabelledPicture(msgspec.Struct, frozen=True):
     label: str
     group: str
     source: str
+    diagnosis: str | None = None
+    background: Background = Background()
 
 
 def read_labels(
@@ -64,8 +84,9 @@ def read_labels(
 
     The header tells the format: HAM10000's metadata (`lesion_id,image_id,dx`), the ISIC challenge's
     one-hot ground truth (`image,MEL,NV,...`), or a plain `image,label` or `file,label`, either with
-    `group` where lesions are known. Other columns are passed over. A picture is found by its id and
-    any of `SUFFIXES`, or by its file name.
+    `group` where lesions are known. Of the other columns `sex`, `age`, `localization` and `dx_type`
+    are read, the rest is passed over. A picture is found by its id and any of `SUFFIXES`, or by its
+    file name.
 
     Args:
         labels: The table, separated by commas, semicolons or tabs.
@@ -117,8 +138,19 @@ def read_labels(
         if len(paths) > 1:
             problems.add("with several pictures", f"{image_id} ({', '.join(map(str, paths))})")
             continue
+        try:
+            background = _background(row.known)
+        except ValueError:
+            problems.add("with an age that is no number", f"{image_id} ({row.known['age']})")
+            continue
         pictures[image_id] = LabelledPicture(
-            paths[0], image_id, label, row.group or image_id, source
+            paths[0],
+            image_id,
+            label,
+            row.group or image_id,
+            source,
+            _as_diagnosis(row.label, label),
+            background,
         )
     if every_picture:
         for path in found.all():
@@ -178,6 +210,8 @@ class _Row(NamedTuple):
     name: str
     label: str | None
     group: str
+    known: Mapping[str, str] = {}
+    """the cells of `_BACKGROUND`'s columns, by column"""
 
 
 class _Table(NamedTuple):
@@ -258,6 +292,12 @@ def _class_reader(classes: Sequence[str] | None) -> Callable[[str], str | None]:
     return lambda label: known.get(label.lower())
 
 
+def _as_diagnosis(written: str, label: str) -> str | None:
+    """The diagnosis behind a label that is only one of `BINARY`, where a table gave one."""
+    diagnosis = written.lower()
+    return diagnosis if diagnosis in DIAGNOSES and diagnosis != label.lower() else None
+
+
 def _read_table(labels: Path) -> _Table:
     try:
         text = labels.read_text(encoding="utf-8-sig")
@@ -275,9 +315,13 @@ def _read_table(labels: Path) -> _Table:
         raise DataError(f"{labels}: not a table ({error}). Save it as CSV.") from error
     columns = [column.strip().lower() for column in first]
     read_row, vocabulary = _format(labels, columns)
-    # A row may be short where its last cells are empty.
-    padded = ([*cells, *[""] * (len(columns) - len(cells))] for cells in rest if any(cells))
-    rows = [read_row([cell.strip() for cell in cells]) for cells in padded]
+    known = {column: columns.index(column) for column in _BACKGROUND if column in columns}
+    rows = []
+    for cells in filter(any, rest):
+        # A row may be short where its last cells are empty.
+        padded = [*(cell.strip() for cell in cells), *[""] * (len(columns) - len(cells))]
+        row = read_row(padded)
+        rows.append(row._replace(known={column: padded[at] for column, at in known.items()}))
     if not rows:
         raise DataError(f"{labels}: has a header and no row. Give each picture a row.")
     return _Table(rows, vocabulary)
@@ -305,6 +349,18 @@ def _format(
         "HAM10000's metadata (lesion_id,image_id,dx), the ISIC challenge's ground truth "
         "(image,MEL,NV,BCC,AKIEC,BKL,DF,VASC), or image,label or file,label, with group where "
         "lesions are known."
+    )
+
+
+def _background(known: Mapping[str, str]) -> Background:
+    """What the cells of `_BACKGROUND`'s columns say; raises ValueError for an age in words."""
+    said = {c: cell.lower() for c, cell in known.items() if cell.lower() not in _UNKNOWN}
+    age = said.get("age")
+    return Background(
+        sex=said.get("sex"),
+        age=None if age is None else float(age),
+        site=said.get("localization"),
+        confirmation=said.get("dx_type"),
     )
 
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from serving.manifest import Manifest, Metric
-from training.bootstrap import Bootstrap, Figure, Floats, Measure, ratio
+from training.bootstrap import Bools, Bootstrap, Figure, Floats
+from training.groups import Groups
+from training.heatmaps import HeatmapFigures
+from training.measures import (
+    FEW,
+    Integers,
+    area_under_curve,
+    at_temperature,
+    balanced_accuracy,
+    brier_score,
+    calibration_error,
+    calibration_error_by_chance,
+    log_loss,
+    mean,
+)
 from training.predictions import Predictions
-
-Integers = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-
-BINS = 15
-"""Of equal width, for calibration errors: Guo et al., ICML 2017."""
-
-FEW = 30
-"""Below as many pictures of a class its figures say little, and the report says so."""
+from training.travel import TravelFigures
 
 
 class ClassFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,8 +36,6 @@ class ClassFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     sensitivity: Figure | None = None
     specificity: Figure | None = None
     auc: Figure | None = None
-    coverage: Figure | None = None
-    """share of its pictures whose prediction set holds it"""
 
 
 class MissedFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,23 +64,43 @@ class MalignantFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
 
 class CalibrationFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How far probabilities mean what they say. `error` is of the likeliest class, 15 bins."""
+    """How far probabilities mean what they say. `error` is of the likeliest class, 15 bins.
+
+    What is left `by_chance` is the 95th percentile of the errors that a perfectly calibrated model
+    would score on as many pictures: an error above it is more than chance.
+    """
 
     temperature: float
     error: Figure | None = None
+    error_by_chance: float | None = None
     malignant_error: Figure | None = None
+    malignant_error_by_chance: float | None = None
     brier: Figure | None = None
     log_loss: Figure | None = None
 
 
+class CoverageFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The prediction sets of one diagnosis, or of several rare ones together."""
+
+    ids: list[str]
+    name: str
+    pictures: int
+    coverage: Figure | None
+    mean_size: Figure | None
+
+
 class ConformalFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How often the prediction set holds the truth, and how many classes it has."""
+    """How often the prediction set holds the truth, and how many classes it has.
+
+    `sizes` are the shares of sets with one class, two and so on; the last of `diagnoses` are those
+    with few pictures, together.
+    """
 
     alpha: float
     coverage: Figure | None = None
     mean_size: Figure | None = None
-    single: Figure | None = None
-    """share of sets with one class"""
+    sizes: list[Figure] = []
+    diagnoses: list[CoverageFigures] = []
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -106,6 +129,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     calibration: CalibrationFigures
     uncalibrated: CalibrationFigures
     conformal: ConformalFigures
+    groups: Groups | None = None
+    heatmaps: HeatmapFigures | None = None
+    travel: list[TravelFigures] = []
 
 
 def evaluate(
@@ -152,9 +178,9 @@ def evaluate(
         classes=_class_figures(predictions, bootstrap),
         malignant=_malignant_figures(predictions, manifest, bootstrap),
         calibration=_calibration_figures(
-            predictions, predictions.probability, manifest.temperature, bootstrap
+            predictions, predictions.probability, manifest.temperature, bootstrap, seed
         ),
-        uncalibrated=_calibration_figures(predictions, raw, 1.0, bootstrap),
+        uncalibrated=_calibration_figures(predictions, raw, 1.0, bootstrap, seed),
         conformal=_conformal_figures(predictions, manifest, bootstrap),
     )
 
@@ -172,6 +198,7 @@ def headline(evaluation: Evaluation) -> list[Metric]:
         "calibration_error": evaluation.calibration.error,
         "conformal_coverage": evaluation.conformal.coverage,
         "refused": evaluation.refused,
+        **_over_guesses(evaluation.heatmaps),
     }
     return [
         Metric(name=name, value=f.value, low=f.low, high=f.high, n=f.n)
@@ -180,81 +207,14 @@ def headline(evaluation: Evaluation) -> list[Metric]:
     ]
 
 
-def balanced_accuracy(truth: Integers, prediction: Integers) -> Measure:
-    """Mean over the classes drawn of the share of their pictures that are predicted rightly."""
-    classes = np.unique(truth)
-
-    def measure(weights: Floats) -> Floats:
-        recalls = [ratio(weights, (truth == c) & (prediction == c), truth == c) for c in classes]
-        stacked = np.stack(recalls)
-        drawn = ~np.isnan(stacked)
-        mean: Floats = np.where(drawn, stacked, 0.0).sum(axis=0) / np.maximum(drawn.sum(axis=0), 1)
-        return mean
-
-    return measure
-
-
-def area_under_curve(positive: Bools, score: Floats) -> Measure:
-    """Probability that a positive picture scores above a negative one, a tie counting half."""
-    order = np.argsort(score, kind="stable")
-    is_positive = positive[order].astype(np.float64)
-    _, starts = np.unique(score[order], return_index=True)
-
-    def measure(weights: Floats) -> Floats:
-        drawn = weights[:, order]
-        positives = np.add.reduceat(drawn * is_positive, starts, axis=1)
-        negatives = np.add.reduceat(drawn * (1 - is_positive), starts, axis=1)
-        below = np.cumsum(negatives, axis=1) - negatives
-        wins = (positives * (below + negatives / 2)).sum(axis=1)
-        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-        area: Floats = np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
-        return area
-
-    return measure
-
-
-def calibration_error(confidence: Floats, hit: Bools) -> Measure:
-    """Expected calibration error: mean gap of confidence and share of hits over `BINS` bins."""
-    bins = bin_of(confidence)
-    gaps = np.zeros((len(confidence), BINS))
-    gaps[np.arange(len(confidence)), bins] = confidence - hit
-
-    def measure(weights: Floats) -> Floats:
-        total = weights.sum(axis=1)
-        error: Floats = np.abs(weights @ gaps).sum(axis=1) / total
-        return error
-
-    return measure
-
-
-def brier_score(probability: Floats, truth: Integers) -> Measure:
-    """Mean squared distance of the probabilities from the truth, summed over classes (0 to 2)."""
-    distance = ((probability - np.eye(probability.shape[1])[truth]) ** 2).sum(axis=1)
-    return _mean(distance)
-
-
-def log_loss(probability: Floats, truth: Integers) -> Measure:
-    """Mean negative logarithm of the true class's probability, in nats."""
-    given = probability[np.arange(len(truth)), truth]
-    # The smallest a float32 may be; a probability that rounds to 0 would cost infinitely much.
-    return _mean(-np.log(np.maximum(given, np.finfo(np.float32).tiny)))
-
-
-def bin_of(confidence: Floats) -> Integers:
-    """Which of `BINS` equal bins of [0, 1] each confidence is in, `[N] int64`."""
-    return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-
-
-def at_temperature(probability: Floats, temperature: float) -> Floats:
-    """What `probability` `[N, C]`, calibrated with `temperature`, was before: softmax(T log p)."""
-    logits = temperature * np.log(np.maximum(probability, np.finfo(np.float32).tiny))
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    raw: Floats = odds / odds.sum(axis=1, keepdims=True)
-    return raw
-
-
-def _mean(values: Floats) -> Measure:
-    return lambda weights: ratio(weights, values, np.ones(len(values)))
+def _over_guesses(figures: HeatmapFigures | None) -> dict[str, Figure | None]:
+    """How far the heatmaps are above a guess at the middle: below 0 the guess is better."""
+    if figures is None:
+        return {}
+    return {
+        "heatmap_inside_over_centre": figures.inside.over_centre if figures.inside else None,
+        "heatmap_drop_over_centre": figures.drop.over_centre if figures.drop else None,
+    }
 
 
 def _class_figures(predictions: Predictions, bootstrap: Bootstrap) -> list[ClassFigures]:
@@ -275,7 +235,6 @@ def _class_figures(predictions: Predictions, bootstrap: Bootstrap) -> list[Class
                 auc=bootstrap.figure(
                     area_under_curve(own, predictions.probability[:, index]), len(own)
                 ),
-                coverage=bootstrap.share(predictions.sets[:, index], own),
             )
         )
     return figures
@@ -289,8 +248,8 @@ def _malignant_figures(
         return None
     malignant = predictions.malignant
     diagnoses = []
-    for index, info in enumerate(predictions.classes):
-        own = predictions.truth == index
+    for index, info in enumerate(predictions.diagnoses):
+        own = predictions.diagnosis == index
         if info.malignant and own.any():
             diagnoses.append(
                 MissedFigures(
@@ -315,21 +274,32 @@ def _malignant_figures(
 
 
 def _calibration_figures(
-    predictions: Predictions, probability: Floats, temperature: float, bootstrap: Bootstrap
+    predictions: Predictions,
+    probability: Floats,
+    temperature: float,
+    bootstrap: Bootstrap,
+    seed: int,
 ) -> CalibrationFigures:
+    def error(confidence: Floats, hit: Bools) -> tuple[Figure | None, float]:
+        return (
+            bootstrap.figure(calibration_error(confidence, hit), len(hit), excess=True),
+            calibration_error_by_chance(confidence, bootstrap.resamples, seed),
+        )
+
     count = len(probability)
     hit = probability.argmax(axis=1) == predictions.truth
+    likeliest, likeliest_by_chance = error(probability.max(axis=1), hit)
     flags = np.array([c.malignant for c in predictions.classes])
-    malignant = None
+    malignant, malignant_by_chance = None, None
     if flags.any():
         score = probability[:, flags].sum(axis=1).clip(0, 1)
-        malignant = bootstrap.figure(
-            calibration_error(score, predictions.malignant), count, excess=True
-        )
+        malignant, malignant_by_chance = error(score, predictions.malignant)
     return CalibrationFigures(
         temperature=temperature,
-        error=bootstrap.figure(calibration_error(probability.max(axis=1), hit), count, excess=True),
+        error=likeliest,
+        error_by_chance=likeliest_by_chance,
         malignant_error=malignant,
+        malignant_error_by_chance=malignant_by_chance,
         brier=bootstrap.figure(brier_score(probability, predictions.truth), count),
         log_loss=bootstrap.figure(log_loss(probability, predictions.truth), count),
     )
@@ -340,9 +310,34 @@ def _conformal_figures(
 ) -> ConformalFigures:
     count = len(predictions.truth)
     sizes = predictions.sets.sum(axis=1)
+    held = predictions.sets[np.arange(count), predictions.truth]
+    shares = [bootstrap.share(sizes == k + 1) for k in range(len(predictions.classes))]
     return ConformalFigures(
         alpha=manifest.conformal.alpha,
-        coverage=bootstrap.share(predictions.sets[np.arange(count), predictions.truth]),
-        mean_size=bootstrap.figure(_mean(sizes.astype(np.float64)), count),
-        single=bootstrap.share(sizes == 1),
+        coverage=bootstrap.share(held),
+        mean_size=bootstrap.figure(mean(sizes.astype(np.float64)), count),
+        sizes=[share for share in shares if share is not None],
+        diagnoses=_coverages(predictions, held, sizes, bootstrap),
     )
+
+
+def _coverages(
+    predictions: Predictions, held: Bools, sizes: Integers, bootstrap: Bootstrap
+) -> list[CoverageFigures]:
+    counts = np.bincount(predictions.diagnosis, minlength=len(predictions.diagnoses))
+    many = [[i] for i in np.flatnonzero(counts >= FEW)]
+    few = list(np.flatnonzero((counts > 0) & (counts < FEW)))
+    figures = []
+    for indices in [*many, *([few] if few else [])]:
+        own = np.isin(predictions.diagnosis, indices)
+        named = [predictions.diagnoses[i] for i in indices]
+        figures.append(
+            CoverageFigures(
+                ids=[each.id for each in named],
+                name=named[0].name if len(named) == 1 else "rarer ones together",
+                pictures=int(own.sum()),
+                coverage=bootstrap.share(held, own),
+                mean_size=bootstrap.figure(mean(sizes.astype(np.float64), own), int(own.sum())),
+            )
+        )
+    return figures

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import compress
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,7 +18,10 @@ from serving.cores import available_cores
 from serving.manifest import ClassInfo
 from serving.pictures import PictureError, Prepared, prepare
 from serving.prediction import Prediction, predict
-from training.labels import DataError, LabelledPicture
+from training.labels import Background, DataError, LabelledPicture
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -25,18 +31,29 @@ _BATCH = 16
 _NAMED_AT_MOST = 10
 
 
+class Diagnosis(msgspec.Struct, frozen=True):
+    """What pictures were labelled with, which may say more than a model's classes do."""
+
+    id: str
+    name: str
+    malignant: bool
+
+
 class Predictions(msgspec.Struct, frozen=True, kw_only=True):
     """A model's predictions for N labelled pictures, C classes in the order of its outputs.
 
-    `truth` and `prediction` `[N] int64` index `classes`; `probability` `[N, C]` is calibrated;
-    `malignant_probability` `[N]` and `suspicious` `[N] bool` are None for a model without a
-    malignant class; `sets` `[N, C] bool` are the prediction sets; `groups` names each picture's
-    lesion.
+    `truth` and `prediction` `[N] int64` index `classes`, `diagnosis` `[N] int64` indexes
+    `diagnoses`; `probability` `[N, C]` is calibrated; `malignant_probability` `[N]` and
+    `suspicious` `[N] bool` are None for a model without a malignant class; `sets` `[N, C] bool` are
+    the prediction sets; `groups` names each picture's lesion, `backgrounds` what is known of it.
     """
 
     classes: list[ClassInfo]
+    diagnoses: list[Diagnosis]
     groups: list[str]
+    backgrounds: list[Background]
     truth: Integers
+    diagnosis: Integers
     probability: Floats
     prediction: Integers
     malignant_probability: Floats | None
@@ -50,6 +67,22 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True):
     def malignant(self) -> Bools:
         """Whether each picture's true class counts as malignant, `[N] bool`."""
         return np.array([c.malignant for c in self.classes])[self.truth]
+
+    def of(self, chosen: Bools) -> Predictions:
+        """The predictions for the `chosen` pictures, `[N] bool`."""
+
+        def kept(values: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+            return None if values is None else values[chosen]
+
+        arrays = ("truth", "diagnosis", "probability", "prediction", "malignant_probability")
+        rest = ("suspicious", "sets", "novelty", "refused")
+        return msgspec.structs.replace(
+            self,
+            groups=list(compress(self.groups, chosen)),
+            backgrounds=list(compress(self.backgrounds, chosen)),
+            warnings={kind: warned[chosen] for kind, warned in self.warnings.items()},
+            **{name: kept(getattr(self, name)) for name in (*arrays, *rest)},
+        )
 
 
 def predict_files(
@@ -68,24 +101,15 @@ def predict_files(
     Raises:
         DataError: naming every picture that cannot be read or decoded, unless `skipped` is given.
     """
-    workers = workers or available_cores()
-    batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
     found: list[LabelledPicture] = []
     predictions: list[Prediction] = []
     failures: list[str] = []
-    with (
-        ThreadPoolExecutor(workers) as pool,
-        tqdm(total=len(pictures), unit="picture", desc=model.manifest.name) as progress,
+    for result in in_batches(
+        pictures, partial(_predict_batch, model), model.manifest.name, workers
     ):
-        futures: list[Future[_Batch]] = [
-            pool.submit(_predict_batch, model, batch) for batch in batches
-        ]
-        for batch, future in zip(batches, futures, strict=True):
-            result = future.result()
-            found += result.pictures
-            predictions += result.predictions
-            failures += result.failures
-            progress.update(len(batch))
+        found += result.pictures
+        predictions += result.predictions
+        failures += result.failures
     if skipped is not None:
         skipped += failures
     elif failures:
@@ -99,26 +123,54 @@ def predict_files(
     return found, predictions
 
 
+def in_batches(
+    pictures: Sequence[T],
+    work: Callable[[Sequence[T]], R],
+    title: str,
+    workers: int | None = None,
+) -> Iterator[R]:
+    """What `work` makes of each batch of `pictures`, in order, with a progress bar.
+
+    Each of `workers` threads (default: one a core) works on a batch of its own.
+    """
+    batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
+    with (
+        ThreadPoolExecutor(workers or available_cores()) as pool,
+        tqdm(total=len(pictures), unit="picture", desc=title) as progress,
+    ):
+        for batch, result in zip(batches, pool.map(work, batches), strict=True):
+            yield result
+            progress.update(len(batch))
+
+
 def collect(
     classes: Sequence[ClassInfo],
     pictures: Sequence[LabelledPicture],
     predictions: Sequence[Prediction],
+    names: Mapping[str, str] | None = None,
 ) -> Predictions:
     """The predictions for N pictures as arrays, beside the truth.
+
+    `names` are those of diagnoses that are no classes of the model, by id.
 
     Raises:
         DataError: where there is no picture at all.
     """
     if not pictures:
         raise DataError("No picture is left to evaluate. Name a table and folders that have some.")
+    diagnoses = _diagnoses(classes, pictures, names or {})
+    row = {each.id: index for index, each in enumerate(diagnoses)}
     place = {c.id: index for index, c in enumerate(classes)}
     has_verdict = any(c.malignant for c in classes)
     kinds = sorted({kind for each in predictions for kind in each.warnings})
     return Predictions(
         classes=list(classes),
+        diagnoses=diagnoses,
         # Two data sets may use the same lesion id for different lesions.
         groups=[f"{picture.source}/{picture.group}" for picture in pictures],
+        backgrounds=[picture.background for picture in pictures],
         truth=np.array([place[picture.label] for picture in pictures]),
+        diagnosis=np.array([row[picture.diagnosis or picture.label] for picture in pictures]),
         probability=np.array([[each.probabilities[c.id] for c in classes] for each in predictions]),
         prediction=np.array([place[each.prediction] for each in predictions]),
         malignant_probability=np.array(
@@ -136,6 +188,18 @@ def collect(
             kind: np.array([kind in each.warnings for each in predictions]) for kind in kinds
         },
     )
+
+
+def _diagnoses(
+    classes: Sequence[ClassInfo], pictures: Sequence[LabelledPicture], names: Mapping[str, str]
+) -> list[Diagnosis]:
+    """The classes, or where the labels say more the diagnoses, in alphabetical order."""
+    kind = {picture.diagnosis or picture.label: picture.label for picture in pictures}
+    if set(kind) <= {c.id for c in classes}:
+        return [Diagnosis(c.id, c.name, c.malignant) for c in classes]
+    named = {**names, **{c.id: c.name for c in classes}}
+    malignant = {c.id: c.malignant for c in classes}
+    return [Diagnosis(id, named.get(id, id), malignant[kind[id]]) for id in sorted(kind)]
 
 
 class _Batch(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from tests.training.answered import calibrated_predictions
 from training import card, plots
 from training.bootstrap import Figure
 from training.metrics import Evaluation, evaluate
+from training.plots.canvas import Plot
 from training.predictions import Predictions
 
 
@@ -37,15 +38,13 @@ def drawn(
     evaluation: Evaluation,
     manifest: Manifest,
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Path, dict[str, plots.Plot]]:
+) -> tuple[Path, dict[str, Plot]]:
     folder = tmp_path_factory.mktemp("report")
     return folder, plots.draw(predictions, evaluation, manifest, folder)
 
 
 @pytest.fixture(scope="module")
-def text(
-    manifest: Manifest, evaluation: Evaluation, drawn: tuple[Path, dict[str, plots.Plot]]
-) -> str:
+def text(manifest: Manifest, evaluation: Evaluation, drawn: tuple[Path, dict[str, Plot]]) -> str:
     return card.write(manifest, evaluation, drawn[1], ["make evaluate MODEL=mobilenet"])
 
 
@@ -55,7 +54,7 @@ def told(figure: Figure | None) -> str:
 
 
 def test_the_plots_are_small_pictures_with_something_on_them(
-    drawn: tuple[Path, dict[str, plots.Plot]],
+    drawn: tuple[Path, dict[str, Plot]],
 ) -> None:
     folder, by_name = drawn
     assert set(by_name) == {
@@ -78,7 +77,7 @@ def test_a_plot_is_the_same_bytes_for_the_same_figures(
     predictions: Predictions,
     evaluation: Evaluation,
     manifest: Manifest,
-    drawn: tuple[Path, dict[str, plots.Plot]],
+    drawn: tuple[Path, dict[str, Plot]],
     tmp_path: Path,
 ) -> None:
     plots.draw(predictions, evaluation, manifest, tmp_path)
@@ -145,7 +144,7 @@ def test_classes_with_few_pictures_are_marked(text: str, evaluation: Evaluation)
 
 
 def test_every_picture_of_the_card_is_there_and_described(
-    text: str, drawn: tuple[Path, dict[str, plots.Plot]]
+    text: str, drawn: tuple[Path, dict[str, Plot]]
 ) -> None:
     shown = re.findall(r"!\[(.+?)\]\((.+?)\)", text)
     assert sorted(file for _, file in shown) == sorted(p.name for p in drawn[0].glob("*.png"))

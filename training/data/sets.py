@@ -18,7 +18,7 @@ class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     `root` is the set's folder; `labels` its table and `images` the folders that hold pictures, both
     relative to it, and of `images` those that exist are taken. Without `labels`, each sub-folder of
-    `root` is a class.
+    `root` is a class. `masks` is a folder in it with the lesions' outlines, `<image_id>.png`.
     """
 
     name: str
@@ -27,8 +27,17 @@ class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     source: str
     labels: str | None = None
     images: list[str] = msgspec.field(default_factory=lambda: ["."])
+    masks: str | None = None
     classes: list[ClassInfo] | None = None
     malignant: list[str] = []
+
+    @property
+    def mask_folder(self) -> Path | None:
+        """Where the lesions' outlines are; None where there are none."""
+        if self.masks is None:
+            return None
+        folder = Path(self.root).expanduser() / self.masks
+        return folder if folder.is_dir() else None
 
     def read(self, classes: Sequence[str] | None = None) -> list[LabelledPicture]:
         """Reads the set's pictures; `classes` are the labels it may have (None: its own).
@@ -46,6 +55,17 @@ class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             return read_folders(root, self.name)
         images = [root / name for name in self.images if (root / name).is_dir()]
         return read_labels(root / self.labels, images, self.name, classes=classes)
+
+
+class TravelSet(PictureSet, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A set of other clinics, which shows how a model travels; it takes no part in training.
+
+    `remark` is what the report says of it. `akin` names sets that come from the same clinics: to a
+    model that learned from one of them these are no others.
+    """
+
+    remark: str = ""
+    akin: list[str] = []
 
 
 class Pictures(msgspec.Struct, frozen=True):
@@ -76,6 +96,42 @@ def read_sets(data: Mapping[str, Any], seed: int) -> Pictures:
     return Pictures(split(pictures, seed), added, classes, [main, *extra])
 
 
+def read_travel(
+    sets: Mapping[str, Any], ids: Sequence[str], main: Pictures
+) -> list[tuple[TravelSet, list[LabelledPicture]]]:
+    """Reads the sets that `travel` in conf/evaluate.yaml names, those whose `root` is not null.
+
+    Args:
+        sets: Their descriptions.
+        ids: The model's classes, which their labels must be among.
+        main: What the model was trained on; no picture of it may be in these sets.
+
+    Raises:
+        DataError: where a set is missing, not as its description says, or holds pictures of `main`.
+    """
+    found = []
+    known = [picture for part in main.parts.values() for picture in part]
+    for name, description in sets.items():
+        if description.get("root") is None:
+            continue
+        try:
+            described = msgspec.convert(dict(description), TravelSet)
+        except msgspec.ValidationError as error:
+            raise DataError(f"travel.{name}: {error}") from error
+        try:
+            pictures = described.read(ids)
+        except DataError as error:
+            raise DataError(f"{error} (travel.{name}.root=null leaves this set out.)") from error
+        if repeated := _repeated(known, pictures):
+            raise DataError(
+                f"{len(repeated)} pictures of travel.{name} are in {main.sets[0].name} too "
+                f"({', '.join(repeated[:10])}): the model may have learned from them. Take them "
+                "out."
+            )
+        found.append((described, pictures))
+    return found
+
+
 def _as_set(description: Mapping[str, Any]) -> PictureSet:
     try:
         return msgspec.convert(dict(description), PictureSet)
@@ -104,10 +160,14 @@ def _classes_of(pictures: Sequence[LabelledPicture], described: PictureSet) -> l
 
 def _refuse_repeats(pictures: Sequence[LabelledPicture], added: Sequence[LabelledPicture]) -> None:
     """A picture that the split set has as well would leak its test part into training."""
-    ids = {picture.image_id for picture in pictures}
-    repeated = [picture.image_id for picture in added if picture.image_id in ids]
-    if repeated:
+    if repeated := _repeated(pictures, added):
         raise DataError(
             f"{len(repeated)} pictures of the extra sets are in the main set too "
             f"({', '.join(repeated[:10])}): they would leak into training. Take them out."
         )
+
+
+def _repeated(known: Sequence[LabelledPicture], added: Sequence[LabelledPicture]) -> list[str]:
+    """The ids of those `added` that are `known`."""
+    ids = {picture.image_id for picture in known}
+    return [picture.image_id for picture in added if picture.image_id in ids]

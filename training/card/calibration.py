@@ -1,0 +1,65 @@
+"""How far a model's probabilities mean what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from serving.manifest import Manifest
+from training.bootstrap import Figure
+from training.card.markdown import DASH, images, interval, table
+from training.metrics import Evaluation
+from training.plots.canvas import Plot
+
+
+def section(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
+    """Before and after calibration, beside what chance alone leaves."""
+    before, after = evaluation.uncalibrated, evaluation.calibration
+    compared = [
+        ("Calibration error, likeliest class", before.error, after.error, after.error_by_chance),
+        (
+            "Calibration error, malignant probability",
+            before.malignant_error,
+            after.malignant_error,
+            after.malignant_error_by_chance,
+        ),
+        ("Brier score (0 best, 2 worst)", before.brier, after.brier, None),
+        (
+            "Log-loss, the mean negative log-likelihood (nats)",
+            before.log_loss,
+            after.log_loss,
+            None,
+        ),
+    ]
+    rows = [
+        [name, interval(b), interval(a), DASH if chance is None else f"{chance:.3f}"]
+        for name, b, a, chance in compared
+        if a is not None
+    ]
+    lines = [
+        "## Calibration",
+        "Whether a probability means what it says. One temperature, "
+        f"{manifest.temperature:.3f}, fitted on the calibration split, divides the logits. The "
+        "error is the mean gap, over 15 bins, between the probability given and the share that "
+        f"turned out so, over {evaluation.pictures} pictures. Even a perfectly calibrated model "
+        "would score some error on so few; the last column is what it stays below in 95 of 100 "
+        f"cases ({evaluation.resamples} simulations from the model's own probabilities).",
+        table(["", "before", "after", "by chance at most"], rows),
+        _judged("the likeliest class", after.error, after.error_by_chance),
+        _judged(
+            "the malignant probability", after.malignant_error, after.malignant_error_by_chance
+        ),
+    ]
+    return "\n\n".join([line for line in lines if line] + images(plots, "reliability"))
+
+
+def _judged(of: str, error: Figure | None, by_chance: float | None) -> str:
+    if error is None or by_chance is None:
+        return ""
+    if error.value <= by_chance:
+        return (
+            f"The error of {of}, {error.value:.3f}, is **no higher than chance explains** "
+            f"({by_chance:.3f})."
+        )
+    return (
+        f"The error of {of}, {error.value:.3f}, is **more than chance explains** ({by_chance:.3f})."
+    )

@@ -1,0 +1,75 @@
+"""What a model should not be trusted with, and how its report is made again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from serving.manifest import Manifest
+from training.card.markdown import either
+from training.measures import FEW
+from training.metrics import Evaluation
+
+_PEOPLE = {
+    "HAM10000": (
+        "HAM10000 comes from a university clinic in Vienna and a skin cancer practice in "
+        "Queensland: almost all of its patients were light-skinned Europeans and Australians, "
+        "and they were there because someone was worried enough to send them."
+    ),
+    "ISIC 2017": (
+        "The pictures of ISIC 2017 come from several clinics in Europe, Australia and the United "
+        "States, again of almost only light-skinned patients who were referred to specialists."
+    ),
+}
+"""Who is on the pictures of a known set."""
+
+
+def section(manifest: Manifest, evaluation: Evaluation) -> str:
+    """Who is on the pictures, and what follows from that."""
+    known = [_PEOPLE[d.name] for d in manifest.training.datasets if d.name in _PEOPLE]
+    unknown = [d.name for d in manifest.training.datasets if d.name not in _PEOPLE]
+    limits = [*known]
+    if unknown:
+        limits.append(
+            f"Who is on the pictures of {either(unknown, 'and')}, this report does not know; the "
+            "model's answers hold for such people, cameras and reasons to take a picture only."
+        )
+    if known:
+        limits.append(
+            "How often each diagnosis occurs here is a specialist's waiting room, not a street: "
+            "probabilities and verdicts hold for such rates of disease. Elsewhere most of what is "
+            "called suspicious would be harmless. Dark skin has hardly been seen at all."
+        )
+    limits += [
+        "It has seen only dermoscopic pictures, and knows no diagnosis but its "
+        f"{len(manifest.classes)} classes: anything else is given one of these, or refused.",
+        "Another camera, light or gel can cost much accuracy. Figures from the clinics that the "
+        "model was trained on are the best case.",
+        "The heatmap shows which regions raised a score. It is no outline of a disease and no "
+        "proof of a reason.",
+    ]
+    few = [c.id for c in evaluation.classes if c.pictures < FEW]
+    if few:
+        limits.append(
+            f"About {either(few, 'and')} there are too few pictures here (below {FEW}) to say much."
+        )
+    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
+
+
+def again(evaluation: Evaluation, command: Sequence[str]) -> str:
+    """The lines that make the report again."""
+    lines = "\n".join(command)
+    return f"""## How to make this report again
+
+```
+{lines}
+```
+
+The same artifact, pictures and seed ({evaluation.seed}) give the same figures.
+[metrics.json](metrics.json) holds every one of them in full.{_travelled(evaluation)}"""
+
+
+def _travelled(evaluation: Evaluation) -> str:
+    if not evaluation.travel:
+        return ""
+    names = either([each.name for each in evaluation.travel], "and")
+    return f"\nThe pictures of {names} lie where `travel` in conf/evaluate.yaml says."

@@ -1,0 +1,75 @@
+"""Markdown for the card: tables, pictures, and figures in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from training.bootstrap import Figure
+from training.measures import FEW
+from training.plots.canvas import Plot
+
+DASH = "-"
+"""Where a table has nothing to say."""
+
+
+def figure_rows(figures: Sequence[tuple[str, Figure | None]]) -> list[list[str]]:
+    """A row for each figure that was measured: name, value, interval, pictures."""
+    return [
+        [name, f"{f.value:.3f}", f"{f.low:.3f} to {f.high:.3f}", f"{f.n}"]
+        for name, f in figures
+        if f is not None
+    ]
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of `rows` under `header`."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def images(plots: Mapping[str, Plot], *names: str) -> list[str]:
+    """Those plots that were drawn, each with its caption."""
+    return [
+        f"![{plots[name].alt}]({plots[name].file})\n\n*{plots[name].caption}*"
+        for name in names
+        if name in plots
+    ]
+
+
+def interval(figure: Figure | None, digits: int = 3, *, brackets: bool = True) -> str:
+    """A value with its interval, in brackets or after a comma."""
+    if figure is None:
+        return "unknown"
+    bounds = f"{figure.low:.{digits}f} to {figure.high:.{digits}f}"
+    return f"{figure.value:.{digits}f}" + (f" ({bounds})" if brackets else f", {bounds}")
+
+
+def signed(figure: Figure | None, digits: int = 3) -> str:
+    """A difference with its interval, each with its sign."""
+    if figure is None:
+        return DASH
+    value, low, high = (f"{x:+.{digits}f}" for x in (figure.value, figure.low, figure.high))
+    return f"{value} ({low} to {high})".replace("-", "\u2212")
+
+
+def mark(pictures: int) -> str:
+    """What follows a figure over too few pictures to say much; nothing where there are enough."""
+    return " †" if pictures < FEW else ""
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share in percent."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def either(names: Sequence[str], word: str = "or") -> str:
+    """The names as a list within a sentence, `word` before the last."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital at its beginning and a full stop at its end."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

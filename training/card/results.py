@@ -1,0 +1,80 @@
+"""How good a model is, overall and by class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from serving.manifest import Manifest
+from training.card.markdown import either, figure_rows, images, interval, mark, table
+from training.measures import FEW
+from training.metrics import ClassFigures, Evaluation
+from training.plots.canvas import Plot
+
+
+def overall(evaluation: Evaluation) -> str:
+    """The figures over all pictures."""
+    malignant = evaluation.malignant
+    rows = figure_rows(
+        [
+            ("Balanced accuracy", evaluation.balanced_accuracy),
+            ("Accuracy", evaluation.accuracy),
+            ("Truth among the three likeliest", evaluation.top3_accuracy),
+            ("Malignant: AUC", malignant.auc if malignant else None),
+            ("Malignant: sensitivity of the verdict", malignant.sensitivity if malignant else None),
+            ("Malignant: specificity of the verdict", malignant.specificity if malignant else None),
+            ("Calibration error", evaluation.calibration.error),
+            ("Truth in the prediction set", evaluation.conformal.coverage),
+            ("Refused as unlike the training pictures", evaluation.refused),
+        ]
+    )
+    absent = [c.id for c in evaluation.classes if not c.pictures]
+    lines = [
+        "## Results",
+        f"Measured on **{evaluation.dataset}**: {evaluation.pictures} pictures of "
+        f"{evaluation.lesions} lesions, run from their files through the code that serves. "
+        f"Intervals hold 95 %; they are drawn {evaluation.resamples} times over lesions, because "
+        "two pictures of one lesion are not two cases.",
+    ]
+    if evaluation.left_out:
+        lines.append(
+            f"Left out: {evaluation.left_out} rows without a readable picture or with a label that "
+            "is none of the model's classes."
+        )
+    if absent:
+        lines.append(
+            f"No picture here is {either(absent)}: the balanced accuracy is the mean over the "
+            f"other {len(evaluation.classes) - len(absent)} classes, and nothing can be said about "
+            "these."
+        )
+    lines.append(table(["", "value", "95 % interval", "pictures"], rows))
+    return "\n\n".join(lines)
+
+
+def by_class(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
+    """Each class against all others."""
+    rows = [_class_row(c) for c in evaluation.classes if c.pictures]
+    header = ["class", "pictures", "lesions", "sensitivity", "specificity", "AUC"]
+    few = [c.id for c in evaluation.classes if 0 < c.pictures < FEW]
+    offsets = ", ".join(f"{id} {manifest.decision_offsets[id]:.2f}" for id in manifest.class_ids)
+    lines = [
+        "### Each class against the others",
+        "The predicted class is the one with the largest probability times its offset, so that "
+        f"rare classes get their due: {offsets}. Sensitivity and specificity are of that class.",
+        table(header, rows),
+    ]
+    if few:
+        lines.append(
+            f"† Fewer than {FEW} pictures ({', '.join(few)}): such a figure says little, as its "
+            "interval shows."
+        )
+    return "\n\n".join([*lines, *images(plots, "confusion", "roc", "confidence")])
+
+
+def _class_row(figures: ClassFigures) -> list[str]:
+    malignant = " (malignant)" if figures.malignant and figures.id != "malignant" else ""
+    return [
+        f"{figures.name}, `{figures.id}`{malignant}{mark(figures.pictures)}",
+        f"{figures.pictures}",
+        f"{figures.lesions}",
+        *(interval(each) for each in (figures.sensitivity, figures.specificity, figures.auc)),
+    ]

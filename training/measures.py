@@ -1,0 +1,118 @@
+"""Measures of a model's answers, each over any number of resamples at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from training.bootstrap import Bools, Floats, Measure, ratio
+
+Integers = npt.NDArray[np.int64]
+
+BINS = 15
+"""Of equal width, for calibration errors: Guo et al., ICML 2017."""
+
+FEW = 30
+"""Below as many pictures of a kind its figures say little, and the report says so."""
+
+_CHUNK = 256
+"""Simulations at a time: a few megabytes for ten thousand pictures."""
+
+
+def mean(values: Floats, among: Bools | None = None) -> Measure:
+    """Mean of `values` `[N]` over the pictures drawn `among` some `[N] bool` (default all)."""
+    chosen = np.ones(len(values), bool) if among is None else among
+    kept = np.where(chosen, values, 0.0)
+    return lambda weights: ratio(weights, kept, chosen)
+
+
+def balanced_accuracy(truth: Integers, prediction: Integers) -> Measure:
+    """Mean over the classes drawn of the share of their pictures that are predicted rightly."""
+    classes = np.unique(truth)
+
+    def measure(weights: Floats) -> Floats:
+        recalls = [ratio(weights, (truth == c) & (prediction == c), truth == c) for c in classes]
+        stacked = np.stack(recalls)
+        drawn = ~np.isnan(stacked)
+        total = np.where(drawn, stacked, 0.0).sum(axis=0)
+        accuracy: Floats = total / np.maximum(drawn.sum(axis=0), 1)
+        return accuracy
+
+    return measure
+
+
+def area_under_curve(positive: Bools, score: Floats) -> Measure:
+    """Probability that a positive picture scores above a negative one, a tie counting half."""
+    order = np.argsort(score, kind="stable")
+    is_positive = positive[order].astype(np.float64)
+    _, starts = np.unique(score[order], return_index=True)
+
+    def measure(weights: Floats) -> Floats:
+        drawn = weights[:, order]
+        positives = np.add.reduceat(drawn * is_positive, starts, axis=1)
+        negatives = np.add.reduceat(drawn * (1 - is_positive), starts, axis=1)
+        below = np.cumsum(negatives, axis=1) - negatives
+        wins = (positives * (below + negatives / 2)).sum(axis=1)
+        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+        area: Floats = np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+        return area
+
+    return measure
+
+
+def calibration_error(confidence: Floats, hit: Bools) -> Measure:
+    """Expected calibration error: mean gap of confidence and share of hits over `BINS` bins."""
+    bins = bin_of(confidence)
+    gaps = np.zeros((len(confidence), BINS))
+    gaps[np.arange(len(confidence)), bins] = confidence - hit
+
+    def measure(weights: Floats) -> Floats:
+        total = weights.sum(axis=1)
+        error: Floats = np.abs(weights @ gaps).sum(axis=1) / total
+        return error
+
+    return measure
+
+
+def calibration_error_by_chance(confidence: Floats, simulations: int, seed: int) -> float:
+    """The 95th percentile of what a perfectly calibrated model would score on as many pictures.
+
+    Of N pictures each is right with the very `confidence` `[N]` that was given, and the calibration
+    error that is left by chance is measured, `simulations` times. Bröcker and Smith, "Increasing
+    the Reliability of Reliability Diagrams", Weather and Forecasting 22 (2007).
+    """
+    random = np.random.default_rng(seed)
+    bins = np.eye(BINS)[bin_of(confidence)]
+    given = confidence @ bins
+    errors = []
+    for start in range(0, simulations, _CHUNK):
+        shape = (min(_CHUNK, simulations - start), len(confidence))
+        hit = (random.random(shape) < confidence).astype(np.float64)
+        errors.append(np.abs(given - hit @ bins).sum(axis=1) / len(confidence))
+    return float(np.percentile(np.concatenate(errors), 95))
+
+
+def brier_score(probability: Floats, truth: Integers) -> Measure:
+    """Mean squared distance of the probabilities from the truth, summed over classes (0 to 2)."""
+    distance = ((probability - np.eye(probability.shape[1])[truth]) ** 2).sum(axis=1)
+    return mean(distance)
+
+
+def log_loss(probability: Floats, truth: Integers) -> Measure:
+    """Mean negative logarithm of the true class's probability, in nats."""
+    given = probability[np.arange(len(truth)), truth]
+    # The smallest a float32 may be; a probability that rounds to 0 would cost infinitely much.
+    return mean(-np.log(np.maximum(given, np.finfo(np.float32).tiny)))
+
+
+def bin_of(confidence: Floats) -> Integers:
+    """Which of `BINS` equal bins of [0, 1] each confidence is in, `[N] int64`."""
+    return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+
+
+def at_temperature(probability: Floats, temperature: float) -> Floats:
+    """What `probability` `[N, C]`, calibrated with `temperature`, was before: softmax(T log p)."""
+    logits = temperature * np.log(np.maximum(probability, np.finfo(np.float32).tiny))
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    raw: Floats = odds / odds.sum(axis=1, keepdims=True)
+    return raw
