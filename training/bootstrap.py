@@ -79,18 +79,21 @@ class Bootstrap:
     def share(self, hit: Bools, among: Bools | None = None) -> Figure | None:
         """The share of `hit` `[N] bool` `among` some pictures `[N] bool` (default all).
 
-        Where all or none are hit every resample agrees, which is no certainty; then the interval is
-        Clopper and Pearson's for as many lesions.
+        Where all or none are hit, or all pictures are of one lesion, every resample agrees, which
+        is no certainty; then the interval is Clopper and Pearson's for as many lesions.
         """
         chosen = np.ones(len(hit), bool) if among is None else among
         figure = self.figure(
             lambda weights: ratio(weights, hit & chosen, chosen), int(chosen.sum())
         )
-        if figure is None or 0 < figure.value < 1:
+        if figure is None or figure.low < figure.high:
             return figure
         lesions = len(np.unique(self._group_of[chosen]))
-        exact = binomtest(round(figure.value) * lesions, lesions).proportion_ci(0.95, "exact")
-        return msgspec.structs.replace(figure, low=float(exact.low), high=float(exact.high))
+        low, high = (
+            binomtest(int(rounded(figure.value * lesions)), lesions).proportion_ci(0.95, "exact")
+            for rounded in (np.floor, np.ceil)
+        )
+        return msgspec.structs.replace(figure, low=float(low.low), high=float(high.high))
 
     def difference(self, first: Measure, second: Measure, n: int) -> Figure | None:
         """How much larger `first` is than `second`, measured on the same resamples."""

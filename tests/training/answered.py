@@ -8,7 +8,8 @@ import numpy as np
 
 from serving.manifest import ClassInfo
 from tests.artifact_factory import SEVEN
-from training.predictions import Predictions
+from training.labels import Background
+from training.predictions import Diagnosis, Predictions
 
 PRIOR = {"akiec": 3, "bcc": 5, "bkl": 11, "df": 0.1, "mel": 11, "nv": 67, "vasc": 2}
 
@@ -35,8 +36,11 @@ def calibrated_predictions(
     novelty = random.gamma(4, 0.1, lesions)[lesion]
     return Predictions(
         classes=list(classes),
+        diagnoses=[Diagnosis(c.id, c.name, c.malignant) for c in classes],
         groups=[f"lesion {i}" for i in lesion],
+        backgrounds=[Background()] * count,
         truth=truth,
+        diagnosis=truth,
         probability=probability,
         prediction=probability.argmax(axis=1),
         malignant_probability=malignant,

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from training.bootstrap import Bootstrap, ratio
+from training.bootstrap import Bootstrap, Measure, difference_between, ratio
+from training.measures import mean
 
 
 def alone(count: int) -> list[str]:
@@ -56,6 +57,14 @@ def test_eleven_of_eleven_is_no_certainty(hit: bool) -> None:
     assert figure.value in (figure.low, figure.high)
 
 
+def test_two_pictures_of_one_lesion_are_no_certainty() -> None:
+    figure = Bootstrap(["one", "one", *alone(50)]).share(
+        np.arange(52) == 0, among=np.arange(52) < 2
+    )
+    assert figure is not None
+    assert (figure.value, figure.low, figure.high, figure.n) == (0.5, 0, 1, 2)
+
+
 def test_no_picture_gives_no_figure() -> None:
     assert Bootstrap(alone(5)).share(np.ones(5, bool), np.zeros(5, bool)) is None
 
@@ -88,3 +97,58 @@ def test_a_paired_difference_is_far_narrower_than_two_intervals_apart() -> None:
     assert figure.value == pytest.approx(0.02)
     assert 0 < figure.low < 0.02 < figure.high
     assert figure.high - figure.low < 0.5 * (single.high - single.low)
+
+
+def test_of_many_intervals_drawn_together_all_hold_in_about_95_of_100() -> None:
+    random = np.random.default_rng(0)
+    together = apart = 0
+    for trial in range(150):
+        values = random.normal(0, 1, (12, 120))
+        measures: list[Measure] = [mean(row) for row in values]
+        bootstrap = Bootstrap(alone(120), resamples=300, seed=trial)
+        joint = bootstrap.simultaneous(measures, [120] * 12)
+        single = [bootstrap.figure(measure, 120) for measure in measures]
+        together += all(figure.low <= 0 <= figure.high for figure in joint)
+        apart += all(figure is not None and figure.low <= 0 <= figure.high for figure in single)
+    assert 0.89 <= together / 150 <= 0.99
+    assert apart / 150 < 0.75
+
+
+def test_an_interval_drawn_alone_is_as_wide_as_any() -> None:
+    values = np.random.default_rng(0).normal(0, 1, 400)
+    bootstrap = Bootstrap(alone(400))
+    (figure,) = bootstrap.simultaneous([mean(values)], [400])
+    assert figure.value == pytest.approx(values.mean())
+    assert figure.n == 400
+    assert (figure.high - figure.low) / 2 == pytest.approx(1.96 / 20, rel=0.1)
+
+
+def test_what_never_changes_is_told_without_a_width() -> None:
+    bootstrap = Bootstrap(alone(50))
+    constant, moving = bootstrap.simultaneous([mean(np.ones(50)), mean(np.arange(50.0))], [50, 50])
+    assert (constant.low, constant.high) == (1, 1)
+    assert moving.low < moving.value < moving.high
+    assert bootstrap.simultaneous([], []) == []
+
+
+def test_sets_of_different_pictures_are_compared_as_independent() -> None:
+    first, second = np.arange(900) < 720, np.arange(400) < 280
+    everyone: list[Measure] = [mean(hit.astype(float)) for hit in (first, second)]
+    figure = difference_between(
+        (Bootstrap(alone(900), seed=1), everyone[0]),
+        (Bootstrap(alone(400), seed=2), everyone[1]),
+        1300,
+    )
+    assert figure is not None
+    assert (figure.value, figure.n) == (pytest.approx(0.1), 1300)
+    half = 1.96 * np.sqrt(0.8 * 0.2 / 900 + 0.7 * 0.3 / 400)
+    assert figure.low == pytest.approx(0.1 - half, abs=0.008)
+    assert figure.high == pytest.approx(0.1 + half, abs=0.008)
+
+
+def test_what_one_set_cannot_say_is_no_difference() -> None:
+    def nothing(weights: np.ndarray) -> np.ndarray:
+        return np.full(len(weights), np.nan)
+
+    bootstrap = Bootstrap(alone(5))
+    assert difference_between((bootstrap, nothing), (bootstrap, mean(np.ones(5))), 10) is None

@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from omegaconf import OmegaConf
+from PIL import Image
 
 from serving import manifest as contract
 from serving.classifier import Classifier
@@ -18,13 +20,22 @@ from serving.pictures import prepare
 from serving.prediction import predict
 from tests.artifact_factory import SEVEN, TWO, make_artifacts
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
+from tests.training.drawn_sets import CONF
 from training.data.sets import Pictures, PictureSet
 from training.data.splits import Split, digest, split
 from training.evaluate import command, evaluate_artifact
+from training.groups import GroupSettings
+from training.heatmaps import HeatmapSettings
 from training.labels import DataError, LabelledPicture
 from training.metrics import Evaluation
+from training.report import ReportSettings
 
 DIAGNOSES = [c.id for c in SEVEN]
+SETTINGS = ReportSettings(
+    resamples=100,
+    groups=GroupSettings(age_bands=[50], least_of_class=2),
+    heatmaps=HeatmapSettings(centre=0.25, hottest=0.2, blur=0.1),
+)
 MALIGNANT = {c.id for c in SEVEN if c.malignant}
 
 
@@ -50,8 +61,12 @@ def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def metadata(labels: Mapping[str, str]) -> str:
-    rows = [f"HAM_{name[:-1]}{int(name[-1]) // 2},{name},{dx},histo" for name, dx in labels.items()]
-    return "\n".join(["lesion_id,image_id,dx,dx_type", *rows])
+    rows = [
+        f"HAM_{name[:-1]}{int(name[-1]) // 2},{name},{dx},histo,{40 + 10 * (number % 3)},"
+        f"{'female' if number % 2 else 'male'},back"
+        for number, (name, dx) in enumerate(labels.items())
+    ]
+    return "\n".join(["lesion_id,image_id,dx,dx_type,age,sex,localization", *rows])
 
 
 def one_hot(labels: Mapping[str, str]) -> str:
@@ -89,17 +104,59 @@ def test_any_table_of_labels_gives_the_report(images, tmp_path, form, lesions) -
     assert evaluation.malignant.auc is not None
     assert evaluation.malignant.auc.value == 1
     assert (evaluation.malignant.missed, evaluation.malignant.alarmed) == (0, 0)
-    assert sorted(p.name for p in out.iterdir()) == [
+    groups = {"groups.png"} if form is metadata else set()
+    assert {p.name for p in out.iterdir()} == groups | {
         "README.md",
         "confidence.png",
         "confusion.png",
+        "heatmaps.png",
         "metrics.json",
         "novelty.png",
         "operating_point.png",
         "reliability.png",
         "roc.png",
-    ]
+        "sets.png",
+    }
     assert "missed 0 of 12 malignant" in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_groups_are_those_that_the_table_knows(images, tmp_path) -> None:
+    assert run(images, metadata(LABELS), tmp_path / "report").exit_code == 0
+    groups = read_metrics(tmp_path / "report").groups
+    assert groups is not None
+    # All are of the back and by histology: there is nobody to compare with.
+    assert [(each.attribute, each.group, each.pictures) for each in groups.groups] == [
+        ("sex", "female", 14),
+        ("sex", "male", 14),
+        ("age", "30 to 44", 10),
+        ("age", "45 to 59", 9),
+        ("age", "60 to 74", 9),
+    ]
+
+
+def test_outlines_tell_how_much_of_the_heatmaps_is_inside(images, tmp_path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for name in list(LABELS)[:20]:
+        (masks / f"{name}.png").write_bytes(encode(Image.new("1", (240, 180), 1), "PNG"))
+    out = tmp_path / "report"
+    assert run(images, plain(LABELS), out, "--masks", str(masks)).exit_code == 0
+    heatmaps = read_metrics(out).heatmaps
+    assert heatmaps is not None
+    assert heatmaps.inside is not None
+    assert (heatmaps.inside.heatmap.value, heatmaps.inside.heatmap.n) == (1, 20)
+    assert heatmaps.drop.heatmap.n == 28
+    assert "--masks DIR" in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_without_outlines_the_card_says_what_is_left_out(images, tmp_path) -> None:
+    out = tmp_path / "report"
+    assert run(images, plain(LABELS), out).exit_code == 0
+    heatmaps = read_metrics(out).heatmaps
+    assert heatmaps is not None
+    assert heatmaps.inside is None
+    said = (out / "README.md").read_text(encoding="utf-8")
+    assert "Outlines of the lesions were not at hand" in said
 
 
 def test_what_is_measured_is_what_the_server_would_answer(images, artifacts, tmp_path) -> None:
@@ -136,6 +193,9 @@ def test_a_model_of_two_classes_takes_diagnoses(images, tmp_path) -> None:
     assert result.exit_code == 0, result.output
     evaluation = read_metrics(out)
     assert [(c.id, c.pictures) for c in evaluation.classes] == [("benign", 16), ("malignant", 12)]
+    assert evaluation.malignant is not None
+    missed = [(each.id, each.pictures, each.missed) for each in evaluation.malignant.diagnoses]
+    assert missed == [("akiec", 4, 0), ("bcc", 4, 0), ("mel", 4, 0)]
     assert evaluation.balanced_accuracy is not None
     assert evaluation.balanced_accuracy.value == 1
 
@@ -224,7 +284,7 @@ class TestTestSplit:
     ) -> None:
         folder = artifacts / name
         before = self.trained_on(folder, pictures)
-        evaluation = evaluate_artifact(folder, pictures, resamples=100)
+        evaluation = evaluate_artifact(folder, pictures, SETTINGS)
         after = contract.load(folder)  # which checks every hash
         assert evaluation.pictures == 25
         assert evaluation.split_digest == before.training.split_digest
@@ -238,14 +298,48 @@ class TestTestSplit:
     def test_a_second_report_replaces_the_first(self, artifacts: Path, pictures: Pictures) -> None:
         folder = artifacts / "cnn"
         self.trained_on(folder, pictures)
-        evaluate_artifact(folder, pictures, resamples=100)
+        evaluate_artifact(folder, pictures, SETTINGS)
         first = contract.load(folder)
-        evaluate_artifact(folder, pictures, resamples=100)
+        evaluate_artifact(folder, pictures, SETTINGS)
         assert contract.load(folder) == first
+
+    @pytest.mark.parametrize("name", ["mobilenet", "cnn"])
+    def test_other_clinics_stand_beside_the_test_split(
+        self, artifacts: Path, images: Path, pictures: Pictures, name: str, tmp_path: Path
+    ) -> None:
+        folder, elsewhere = artifacts / name, tmp_path / "elsewhere"
+        self.trained_on(folder, pictures)
+        elsewhere.mkdir()
+        for id in ("mel", "nv"):
+            for number in range(4):
+                data = (images / f"{id}_{number}.jpg").read_bytes()
+                (elsewhere / f"{id}{number}.jpg").write_bytes(data)
+        rows = "".join(f"{id}{number},{id}\n" for id in ("mel", "nv") for number in range(4))
+        (elsewhere / "labels.csv").write_text("image,label\n" + rows)
+        described = {
+            "name": "elsewhere",
+            "root": str(elsewhere),
+            "labels": "labels.csv",
+            "licence": "none",
+            "source": "drawn",
+            "remark": "Drawn elsewhere.",
+            "akin": ["Drawings"],
+        }
+        evaluation = evaluate_artifact(folder, pictures, SETTINGS, {"one": described})
+        (travel,) = evaluation.travel
+        assert (travel.pictures, travel.diagnoses) == (8, ["mel", "nv"])
+        melanoma = next(each for each in travel.figures if each.measure == "melanoma_auc")
+        assert melanoma.away.value == 1
+        assert melanoma.at_home is not None
+        assert melanoma.at_home.n == 8
+        said = (folder / "report" / "README.md").read_text(encoding="utf-8")
+        assert "## On pictures of other clinics" in said
+        assert "Drawn elsewhere." in said
+        assert "The model learned from Drawings" in said
 
     def test_another_split_is_refused(self, artifacts: Path, pictures: Pictures) -> None:
         with pytest.raises(ArtifactError, match="was trained on the split"):
-            evaluate_artifact(artifacts / "mobilenet", pictures, resamples=100)
+            evaluate_artifact(artifacts / "mobilenet", pictures, SETTINGS)
         assert not (artifacts / "mobilenet" / "report").exists()
 
     def test_another_data_sets_classes_are_refused(
@@ -255,7 +349,23 @@ class TestTestSplit:
         self.trained_on(folder, pictures)
         other = msgspec.structs.replace(pictures, classes=TWO)
         with pytest.raises(DataError, match="benign, malignant"):
-            evaluate_artifact(folder, other, resamples=100)
+            evaluate_artifact(folder, other, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("heatmaps.hottest", 1.5, "heatmaps.hottest"),
+        ("groups.age_bands", [], "groups.age_bands"),
+        ("resamples", "many", "resamples"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(setting: str, value: object, said: str) -> None:
+    config = OmegaConf.load(CONF / "evaluate.yaml")
+    assert ReportSettings.read(config).resamples == 2000
+    OmegaConf.update(config, setting, value)
+    with pytest.raises(DataError, match=said):
+        ReportSettings.read(config)
 
 
 def test_the_line_of_make_evaluate_finds_data_split_and_artifact_by_itself(

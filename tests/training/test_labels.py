@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.labels import DataError, LabelledPicture, read_folders, read_labels
+from training.labels import Background, DataError, LabelledPicture, read_folders, read_labels
 
 
 def pictures(folder: Path, *names: str) -> Path:
@@ -48,6 +48,36 @@ def test_ham10000_metadata_gives_diagnoses_and_lesions(tmp_path: Path) -> None:
     ]
     assert [picture.path.name for picture in found] == ["ISIC_1.jpg", "ISIC_2.JPG", "ISIC_3.png"]
     assert {picture.source for picture in found} == {"ham10000"}
+
+
+def test_what_the_metadata_knows_of_a_picture_is_read_and_what_it_does_not_is_none(
+    tmp_path: Path,
+) -> None:
+    images = pictures(tmp_path / "images", "ISIC_1.jpg", "ISIC_2.jpg")
+    labels = table(
+        tmp_path,
+        "lesion_id,image_id,dx,dx_type,age,sex,localization\n"
+        "HAM_1,ISIC_1,mel,histo,80.0,Male,lower extremity\nHAM_2,ISIC_2,nv,,,unknown,unknown\n",
+    )
+    first, second = read_labels(labels, [images], "ham10000")
+    assert first.background == Background(
+        sex="male", age=80, site="lower extremity", confirmation="histo"
+    )
+    assert second.background == Background()
+
+
+def test_a_plain_table_may_say_whom_its_pictures_are_of(tmp_path: Path) -> None:
+    images = pictures(tmp_path, "a.jpg", "b.jpg")
+    labels = table(tmp_path, "image,label,age,sex\na,nv,55,female\nb,mel,,\n")
+    first, second = read_labels(labels, [images], "set")
+    assert first.background == Background(sex="female", age=55)
+    assert second.background == Background()
+
+
+def test_an_age_in_words_is_named(tmp_path: Path) -> None:
+    images = pictures(tmp_path, "a.jpg", "b.jpg")
+    labels = table(tmp_path, "image,label,age\na,nv,55\nb,mel,old\n")
+    assert "1 with an age that is no number: b (old)" in error(labels, images)
 
 
 def test_a_repository_may_have_made_the_metadata_tab_separated_and_quoted(tmp_path: Path) -> None:
@@ -122,6 +152,7 @@ def test_diagnoses_are_read_as_benign_or_malignant_for_a_model_of_these_two(tmp_
     found = read_labels(labels, [images], "set", classes=["benign", "malignant"])
     assert [p.image_id for p in found if p.label == "malignant"] == ["akiec", "bcc", "mel"]
     assert [p.image_id for p in found if p.label == "benign"] == ["bkl", "df", "nv", "vasc"]
+    assert [p.diagnosis for p in found] == ids
 
 
 def test_everything_wrong_is_named_in_one_error(tmp_path: Path) -> None:

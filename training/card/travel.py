@@ -62,7 +62,7 @@ def _of_set(figures: TravelFigures, home: str) -> list[str]:
     return [
         f"### {figures.name[:1].upper()}{figures.name[1:]}",
         " ".join(part for part in said if part),
-        table(["", figures.name, f"{home}, same diagnoses", "difference"], rows),
+        table(["", figures.name, f"{home}, same diagnoses", "larger away by"], rows),
     ]
 
 

@@ -1,0 +1,133 @@
+"""The measures, against scikit-learn and against cases that can be worked out by hand."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from tests.training.answered import calibrated_predictions
+from training.bootstrap import Bootstrap, Measure
+from training.measures import (
+    area_under_curve,
+    at_temperature,
+    balanced_accuracy,
+    brier_score,
+    calibration_error,
+    calibration_error_by_chance,
+    log_loss,
+    mean,
+)
+from training.predictions import Predictions
+
+
+@pytest.fixture(scope="module")
+def predictions() -> Predictions:
+    return calibrated_predictions(1200)
+
+
+def value(measure: Measure, count: int) -> float:
+    return float(measure(np.ones((1, count)))[0])
+
+
+def drawn(measure: Measure, rows: np.ndarray, count: int) -> float:
+    """The measure over a resample, given as the pictures' indices."""
+    return float(measure(np.bincount(rows, minlength=count)[None].astype(float))[0])
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_figures_and_their_resamples_agree_with_scikit_learn(
+    predictions: Predictions, seed: int | None
+) -> None:
+    truth, p, said = predictions.truth, predictions.probability, predictions.prediction
+    count = len(truth)
+    random = np.random.default_rng(seed)
+    rows = np.arange(count) if seed is None else random.integers(0, count, count)
+    positive, score = predictions.malignant, predictions.malignant_probability
+    assert score is not None
+    score = score.round(2)  # so that there are ties
+    assert drawn(balanced_accuracy(truth, said), rows, count) == pytest.approx(
+        reference.balanced_accuracy_score(truth[rows], said[rows])
+    )
+    assert drawn(area_under_curve(positive, score), rows, count) == pytest.approx(
+        reference.roc_auc_score(positive[rows], score[rows])
+    )
+    assert drawn(log_loss(p, truth), rows, count) == pytest.approx(
+        reference.log_loss(truth[rows], p[rows], labels=range(p.shape[1]))
+    )
+
+
+def test_brier_score_by_hand() -> None:
+    probability = np.array([[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]])
+    truth = np.array([0, 0, 1])
+    assert value(brier_score(probability, truth), 3) == pytest.approx((0 + 0.5 + 2) / 3)
+
+
+def test_calibration_error_by_hand() -> None:
+    # One bin at 0.95 that is right in half of its 4, one at 0.5 that is always right in its 2.
+    confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.5, 0.5])
+    hit = np.array([True, True, False, False, True, True])
+    expected = (4 * 0.45 + 2 * 0.5) / 6
+    assert value(calibration_error(confidence, hit), 6) == pytest.approx(expected)
+
+
+def test_a_certain_probability_is_in_the_last_bin() -> None:
+    assert value(calibration_error(np.array([1.0, 1.0]), np.array([True, False])), 2) == 0.5
+
+
+def test_a_calibrated_model_has_a_small_calibration_error_and_an_overconfident_one_not() -> None:
+    predictions = calibrated_predictions(4000)
+    hit = predictions.prediction == predictions.truth
+    true = value(calibration_error(predictions.probability.max(axis=1), hit), 4000)
+    bold = at_temperature(predictions.probability, 2.5)
+    too_sure = value(calibration_error(bold.max(axis=1), hit), 4000)
+    assert true < 0.02
+    assert too_sure > 0.08
+
+
+def test_the_interval_of_a_calibration_error_lies_about_its_value() -> None:
+    predictions = calibrated_predictions(600)
+    hit = predictions.prediction == predictions.truth
+    measure = calibration_error(predictions.probability.max(axis=1), hit)
+    figure = Bootstrap(predictions.groups).figure(measure, 600, excess=True)
+    assert figure is not None
+    assert 0 <= figure.low < figure.value < figure.high
+
+
+def test_a_calibrated_model_stays_below_what_chance_leaves_about_95_times_in_100() -> None:
+    random = np.random.default_rng(0)
+    confidence = random.beta(4, 1, 300)
+    limit = calibration_error_by_chance(confidence, 2000, seed=1)
+    errors = [
+        value(calibration_error(confidence, random.random(300) < confidence), 300)
+        for _ in range(400)
+    ]
+    assert 0.92 <= np.mean(np.array(errors) <= limit) <= 0.98
+    too_sure = value(calibration_error(confidence, random.random(300) < confidence - 0.1), 300)
+    assert too_sure > limit
+
+
+def test_chance_leaves_less_of_more_pictures() -> None:
+    few, many = (
+        calibration_error_by_chance(np.full(count, 0.8), 500, seed=0) for count in (100, 10_000)
+    )
+    # All are in one bin, so it is the 95th percentile of how far a share strays.
+    assert few == pytest.approx(1.96 * 0.4 / 10, rel=0.15)
+    assert many == pytest.approx(1.96 * 0.4 / 100, rel=0.15)
+
+
+def test_a_mean_is_over_those_chosen_and_passes_over_what_is_unknown() -> None:
+    values = np.array([1.0, 3.0, np.nan])
+    assert value(mean(values, ~np.isnan(values)), 3) == 2
+
+
+def test_probabilities_before_calibration_come_back_from_those_after() -> None:
+    logits = np.random.default_rng(0).normal(0, 4, (50, 7))
+
+    def softmax(x: np.ndarray) -> np.ndarray:
+        odds = np.exp(x - x.max(axis=1, keepdims=True))
+        return odds / odds.sum(axis=1, keepdims=True)
+
+    assert at_temperature(softmax(logits / 1.7), 1.7) == pytest.approx(softmax(logits))
+
+
+def test_a_probability_of_zero_costs_much_but_not_everything() -> None:
+    assert np.isfinite(value(log_loss(np.array([[1.0, 0.0]]), np.array([1])), 1))
