@@ -140,7 +140,8 @@ def test_sets_of_different_pictures_are_compared_as_independent() -> None:
         1300,
     )
     assert figure is not None
-    assert (figure.value, figure.n) == (pytest.approx(0.1), 1300)
+    assert figure.value == pytest.approx(0.1)
+    assert figure.n == 1300
     half = 1.96 * np.sqrt(0.8 * 0.2 / 900 + 0.7 * 0.3 / 400)
     assert figure.low == pytest.approx(0.1 - half, abs=0.008)
     assert figure.high == pytest.approx(0.1 + half, abs=0.008)

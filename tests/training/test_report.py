@@ -4,22 +4,40 @@ import re
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from PIL import Image
 
 from serving.manifest import Dataset, Manifest
 from tests.artifact_factory import SEVEN, TWO, make_artifact
 from tests.training.answered import calibrated_predictions
-from training import card, plots
-from training.bootstrap import Figure
+from training import card, groups, plots
+from training.bootstrap import Bootstrap, Figure
+from training.data.sets import TravelSet
+from training.groups import GroupSettings
+from training.heatmaps import Guessed, HeatmapFigures, HeatmapSettings
+from training.labels import Background
 from training.metrics import Evaluation, evaluate
 from training.plots.canvas import Plot
 from training.predictions import Predictions
+from training.travel import compare
+
+LIKE_THE_MIDDLE = Figure(value=0.0, low=-0.01, high=0.01, n=900)
+ABOVE = Figure(value=0.1, low=0.08, high=0.12, n=900)
+BELOW = Figure(value=-0.1, low=-0.12, high=-0.08, n=900)
 
 
 @pytest.fixture(scope="module")
 def predictions() -> Predictions:
-    return calibrated_predictions(900, pictures_per_lesion=2)
+    """Of men and women; the verdict on women's pictures is always suspicious."""
+    drawn = calibrated_predictions(900, pictures_per_lesion=2)
+    female = np.arange(900) % 4 < 2
+    assert drawn.suspicious is not None
+    return msgspec.structs.replace(
+        drawn,
+        backgrounds=[Background(sex="female" if each else "male") for each in female],
+        suspicious=drawn.suspicious | female,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +47,49 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture(scope="module")
 def evaluation(predictions: Predictions, manifest: Manifest) -> Evaluation:
-    return evaluate(predictions, manifest, "the drawn set", resamples=200)
+    bootstrap = Bootstrap(predictions.groups, 200)
+    elsewhere = TravelSet(
+        name="elsewhere",
+        root="data",
+        licence="none",
+        source="drawn",
+        remark="Drawn with other pens.",
+        akin=["Drawings"],
+    )
+    return msgspec.structs.replace(
+        evaluate(predictions, manifest, "the drawn set", resamples=200),
+        groups=groups.measure(
+            predictions, GroupSettings(age_bands=[50], least_of_class=10), bootstrap
+        ),
+        heatmaps=looked(BELOW, LIKE_THE_MIDDLE),
+        travel=[
+            compare(elsewhere, calibrated_predictions(200, seed=3), predictions, [], 200, seed=0)
+        ],
+    )
+
+
+def looked(inside: Figure | None, drop: Figure) -> HeatmapFigures:
+    """Made-up figures of heatmaps with these differences to a guess at the middle."""
+
+    def guessed(over_centre: Figure) -> Guessed:
+        shares = [Figure(value=v, low=v - 0.02, high=v + 0.02, n=900) for v in (0.5, 0.4, 0.3)]
+        heatmap, centre, chance = shares
+        return Guessed(
+            heatmap=heatmap,
+            centre=centre,
+            chance=chance,
+            over_centre=over_centre,
+            over_chance=ABOVE,
+        )
+
+    return HeatmapFigures(
+        settings=HeatmapSettings(centre=0.25, hottest=0.2, blur=0.1),
+        pictures=900,
+        blank=3,
+        inside=None if inside is None else guessed(inside),
+        drop=guessed(drop),
+        drop_everything=Figure(value=0.6, low=0.5, high=0.7, n=900),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +124,9 @@ def test_the_plots_are_small_pictures_with_something_on_them(
         "confidence",
         "novelty",
         "operating_point",
+        "sets",
+        "heatmaps",
+        "groups",
     }
     for plot in by_name.values():
         path = folder / plot.file
@@ -99,6 +162,139 @@ def test_the_card_says_what_was_measured(text: str, evaluation: Evaluation) -> N
         assert told(figures.sensitivity) in row
         assert told(figures.auc) in row
     assert f"{evaluation.pictures} pictures of {evaluation.lesions} lesions" in text
+
+
+def test_a_calibration_error_is_said_to_be_chance_or_more(
+    manifest: Manifest, evaluation: Evaluation
+) -> None:
+    figures = evaluation.calibration
+    assert figures.error is not None
+    for limit, said in (
+        (figures.error.value + 0.01, "no higher than chance explains"),
+        (figures.error.value - 0.001, "more than chance explains"),
+    ):
+        judged = msgspec.structs.replace(
+            evaluation,
+            calibration=msgspec.structs.replace(figures, error_by_chance=limit),
+        )
+        text = card.write(manifest, judged, {}, ["again"])
+        assert (
+            f"The error of the likeliest class, {figures.error.value:.3f}, is **{said}** "
+            f"({limit:.3f})."
+        ) in text
+
+
+def test_melanomas_are_counted_and_the_thresholds_split_is_named(
+    text: str, evaluation: Evaluation
+) -> None:
+    assert evaluation.malignant is not None
+    melanoma = next(each for each in evaluation.malignant.diagnoses if each.id == "mel")
+    first, _, _ = text.partition("## What it is for")
+    assert f"of these {melanoma.missed} of {melanoma.pictures} melanomas" in first
+    assert f"Of {melanoma.pictures} pictures of melanoma it **missed {melanoma.missed}**" in text
+    assert "fitted on the calibration split" in text
+
+
+def test_a_promise_that_the_sets_do_not_keep_is_said(
+    manifest: Manifest, evaluation: Evaluation
+) -> None:
+    for low, high, said in (
+        (0.85, 0.95, "as promised"),
+        (0.95, 0.99, "more often than promised"),
+        (0.8, 0.89, "**less often than promised**"),
+    ):
+        coverage = Figure(value=(low + high) / 2, low=low, high=high, n=900)
+        changed = msgspec.structs.replace(
+            evaluation, conformal=msgspec.structs.replace(evaluation.conformal, coverage=coverage)
+        )
+        text = card.write(manifest, changed, {}, ["again"])
+        assert f"{told(coverage)} of 900, {said}" in text
+
+
+def test_who_is_worse_off_stands_in_the_first_lines(text: str, evaluation: Evaluation) -> None:
+    assert evaluation.groups is not None
+    female = evaluation.groups.groups[0]
+    assert female.specificity is not None
+    first, _, _ = text.partition("## What it is for")
+    assert (
+        f"- sex, female: specificity of the verdict {told(female.specificity.own)} of "
+        f"{female.specificity.own.n} pictures, against {told(female.specificity.others)}"
+    ) in first
+    assert "male: specificity" not in first.replace("female", "")
+    row = next(line for line in text.splitlines() if line.startswith("| female | "))
+    assert f"{told(female.specificity.own)}, {female.specificity.own.n}, **worse**" in row
+
+
+def test_where_nobody_is_worse_off_the_first_lines_are_silent(
+    manifest: Manifest, predictions: Predictions, evaluation: Evaluation
+) -> None:
+    female = np.random.default_rng(1).random(900) < 0.5
+    fair = msgspec.structs.replace(
+        calibrated_predictions(900),
+        backgrounds=[Background(sex="female" if each else "male") for each in female],
+    )
+    measured = groups.measure(
+        fair, GroupSettings(age_bands=[50], least_of_class=10), Bootstrap(fair.groups, 200)
+    )
+    text = card.write(manifest, msgspec.structs.replace(evaluation, groups=measured), {}, ["again"])
+    assert "Clearly worse" not in text
+    assert "No group stands out." in text
+    unknown = msgspec.structs.replace(evaluation, groups=None)
+    assert "nothing can be said about sex" in card.write(manifest, unknown, {}, ["again"])
+
+
+@pytest.mark.parametrize(
+    ("inside", "drop", "said", "warned"),
+    [
+        (
+            ABOVE,
+            ABOVE,
+            "is better than a guess at the middle, by what the model loses it is better",
+            0,
+        ),
+        (
+            BELOW,
+            ABOVE,
+            "is worse than a guess at the middle, by what the model loses it is better",
+            1,
+        ),
+        (LIKE_THE_MIDDLE, BELOW, "is no better than a guess at the middle, by what", 1),
+        (
+            None,
+            ABOVE,
+            "by what the model loses, the heatmap is better than a guess at the middle.",
+            0,
+        ),
+    ],
+)
+def test_the_card_says_whether_the_heatmaps_beat_a_guess(
+    manifest: Manifest,
+    evaluation: Evaluation,
+    inside: Figure | None,
+    drop: Figure,
+    said: str,
+    warned: int,
+) -> None:
+    changed = msgspec.structs.replace(evaluation, heatmaps=looked(inside, drop))
+    text = card.write(manifest, changed, {}, ["again"])
+    assert said in text
+    assert text.count("Do not take it for where the lesion is.") == warned
+
+
+def test_other_clinics_have_a_table_beside_the_test_split(
+    text: str, manifest: Manifest, evaluation: Evaluation
+) -> None:
+    (travel,) = evaluation.travel
+    assert "Drawn with other pens." in text
+    rows = [line for line in text.splitlines() if line.startswith("| AUC, melanoma against")]
+    figure = travel.figures[0]
+    assert len(rows) == 1
+    assert f"{told(figure.away)}, 200" in rows[0]
+    assert figure.at_home is not None
+    assert f"{told(figure.at_home)}, {figure.at_home.n}" in rows[0]
+    assert "learned from" not in text.partition("## On pictures of other clinics")[2]
+    alone = card.write(manifest, msgspec.structs.replace(evaluation, travel=[]), {}, ["again"])
+    assert "## On pictures of other clinics" not in alone
 
 
 def test_the_card_says_where_the_model_comes_from(text: str, manifest: Manifest) -> None:

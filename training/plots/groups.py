@@ -33,7 +33,7 @@ def forest(compared: Groups) -> Canvas:
     ]
     panels = [(title, figures) for title, figures in panels if any(figures)]
     places = _places(groups)
-    canvas = Canvas(figsize=(2 + 2.5 * len(panels), 1.2 + 0.24 * places[-1]), layout="constrained")
+    canvas = Canvas(figsize=(2 + 2.5 * len(panels), 1.9 + 0.23 * places[-1]), layout="constrained")
     axes = canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for each, (title, figures) in zip(axes, panels, strict=True):
         for place, figure in zip(places, figures, strict=True):

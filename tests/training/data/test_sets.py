@@ -7,6 +7,7 @@ import pytest
 
 from tests.artifact_factory import SEVEN
 from training.data.sets import Pictures, PictureSet, read_travel
+from training.data.splits import Split
 from training.labels import DataError, LabelledPicture
 
 IDS = [c.id for c in SEVEN]
@@ -33,7 +34,7 @@ def elsewhere(tmp_path: Path) -> dict[str, Any]:
 def learned_from(*ids: str) -> Pictures:
     pictures = [LabelledPicture(Path(f"{id}.jpg"), id, "nv", id, "home") for id in ids]
     described = PictureSet(name="home", root="data", licence="none", source="drawn")
-    parts = {"train": pictures, "validation": [], "calibration": [], "test": []}
+    parts: Split = {"train": pictures, "validation": [], "calibration": [], "test": []}
     return Pictures(parts, [], SEVEN, [described])
 
 
