@@ -292,6 +292,7 @@ class TestTestSplit:
         measured = {metric.name: metric for metric in after.metrics}
         assert measured["malignant_auc"].value == 1
         assert measured["malignant_sensitivity"].n == 9
+        assert measured["heatmap_drop_over_centre"].n == 25
         assert after.files["model.onnx"] == before.files["model.onnx"]
         assert read_metrics(folder / "report") == evaluation
 

@@ -339,6 +339,11 @@ def test_classes_with_few_pictures_are_marked(text: str, evaluation: Evaluation)
         assert not any("†" in row for row in rows if f"`{figures.id}`" in row)
 
 
+def test_every_section_with_a_mark_says_what_it_means(text: str) -> None:
+    for section in text.split("\n## "):
+        assert section.count("† Fewer") + section.count("† Over fewer") == ("†" in section)
+
+
 def test_every_picture_of_the_card_is_there_and_described(
     text: str, drawn: tuple[Path, dict[str, Plot]]
 ) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from training.bootstrap import Figure
 from training.measures import FEW
 from training.plots.canvas import Plot
 
+_MINUS = "\N{MINUS SIGN}"
 DASH = "-"
 """Where a table has nothing to say."""
 
@@ -43,7 +44,8 @@ def interval(figure: Figure | None, digits: int = 3, *, brackets: bool = True) -
     if figure is None:
         return "unknown"
     bounds = f"{figure.low:.{digits}f} to {figure.high:.{digits}f}"
-    return f"{figure.value:.{digits}f}" + (f" ({bounds})" if brackets else f", {bounds}")
+    text = f"{figure.value:.{digits}f}" + (f" ({bounds})" if brackets else f", {bounds}")
+    return text.replace("-", _MINUS)
 
 
 def signed(figure: Figure | None, digits: int = 3) -> str:
@@ -51,12 +53,18 @@ def signed(figure: Figure | None, digits: int = 3) -> str:
     if figure is None:
         return DASH
     value, low, high = (f"{x:+.{digits}f}" for x in (figure.value, figure.low, figure.high))
-    return f"{value} ({low} to {high})".replace("-", "\u2212")
+    return f"{value} ({low} to {high})".replace("-", _MINUS)
 
 
 def mark(pictures: int) -> str:
     """What follows a figure over too few pictures to say much; nothing where there are enough."""
     return " †" if pictures < FEW else ""
+
+
+def note(counts: Iterable[int]) -> list[str]:
+    """What the mark means, for a table with a row over each of `counts` pictures; or nothing."""
+    marked = any(pictures < FEW for pictures in counts)
+    return [f"† Fewer than {FEW} pictures: such a figure says little."] if marked else []
 
 
 def percent(share: float, digits: int = 0) -> str:

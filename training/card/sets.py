@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from training.bootstrap import Figure
-from training.card.markdown import images, interval, mark, percent, table
+from training.card.markdown import images, interval, mark, note, percent, table
 from training.metrics import CoverageFigures, Evaluation
 from training.plots.canvas import Plot
 
@@ -49,6 +49,7 @@ def section(evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
                 ],
                 rows,
             ),
+            *note(each.pictures for each in figures.diagnoses),
             f"The sets have {interval(figures.mean_size, 2)} classes on average:",
             table(["classes in the set", "share of the pictures"], sizes),
             *images(plots, "sets"),

@@ -12,7 +12,7 @@ _MEASURES = {
     "malignant_auc": "AUC, malignant against benign",
     "malignant_sensitivity": "sensitivity of the verdict",
     "malignant_specificity": "specificity of the verdict",
-    "balanced_accuracy": "balanced accuracy over these diagnoses",
+    "balanced_accuracy": "balanced accuracy over the classes there",
     "accuracy": "accuracy",
     "refused": "refused as unlike the training pictures",
     "calibration_error": "calibration error, likeliest class",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from serving.manifest import Manifest
-from training.card.markdown import images, interval, mark, percent, table
+from training.card.markdown import images, interval, mark, note, percent, table
 from training.labels import MELANOMA
 from training.metrics import Evaluation, MalignantFigures
 from training.plots.canvas import Plot
@@ -40,6 +40,7 @@ def section(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot
             for each in figures.diagnoses
         ]
         lines.append(table(["malignant diagnosis", "pictures", "missed", "sensitivity"], rows))
+        lines += note(each.pictures for each in figures.diagnoses)
     return "\n\n".join([*lines, *images(plots, "operating_point")])
 
 
