@@ -96,7 +96,7 @@ def _as_answered(
 def _summary(evaluation: Evaluation) -> str:
     lines = [f"{evaluation.model} on {evaluation.dataset}: {evaluation.pictures} pictures"]
     lines += [
-        f"  {m.name:<22} {m.value:.3f}  ({m.low:.3f} to {m.high:.3f}), n = {m.n}"
+        f"  {m.name:<26} {m.value:.3f}  ({m.low:.3f} to {m.high:.3f}), n = {m.n}"
         for m in headline(evaluation)
     ]
     return "\n".join(lines)

@@ -179,8 +179,8 @@ def test_a_calibration_error_is_said_to_be_chance_or_more(
         )
         text = card.write(manifest, judged, {}, ["again"])
         assert (
-            f"The error of the likeliest class, {figures.error.value:.3f}, is **{said}** "
-            f"({limit:.3f})."
+            f"The error of the likeliest class, {figures.error.value:.4f}, is **{said}** "
+            f"({limit:.4f})."
         ) in text
 
 

@@ -55,11 +55,6 @@ def section(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot
 def _judged(of: str, error: Figure | None, by_chance: float | None) -> str:
     if error is None or by_chance is None:
         return ""
-    if error.value <= by_chance:
-        return (
-            f"The error of {of}, {error.value:.3f}, is **no higher than chance explains** "
-            f"({by_chance:.3f})."
-        )
-    return (
-        f"The error of {of}, {error.value:.3f}, is **more than chance explains** ({by_chance:.3f})."
-    )
+    word = "no higher than" if error.value <= by_chance else "more than"
+    # With a digit more than the table: the two may be close.
+    return f"The error of {of}, {error.value:.4f}, is **{word} chance explains** ({by_chance:.4f})."
