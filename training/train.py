@@ -46,7 +46,7 @@ def train(config: DictConfig) -> Path:
     answers = read_answers(config, pictures)
     data = make_data(config, decode(config, pictures, answers))
     network = hydra.utils.instantiate(config.model.network, classes=len(answers.classes))
-    weights = start_from(network, config.model.weights.file, config.model.weights.url)
+    weights = start_from(network, **plain(config.model.weights))
     callbacks = [hydra.utils.instantiate(each) for each in config.callbacks.values()]
     trainer: pl.Trainer = hydra.utils.instantiate(
         config.trainer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -14,11 +15,14 @@ class WeightsError(Exception):
     """Weights that cannot be had or do not fit; the message says what to do."""
 
 
-def start_from(network: nn.Module, file: str | None, url: str | None) -> str:
+def start_from(
+    network: nn.Module, file: str | None, url: str | None, scale: float | None = None
+) -> str:
     """Loads into `network` the weights that `file` or else `url` names; neither: from scratch.
 
     The classifier's weights are passed over, since a new head is trained. Returns what to write
-    down about where they came from: the file's name and the beginning of its SHA-256.
+    down about where they came from: the file's name and the beginning of its SHA-256. With `scale`
+    all loaded filters get it: see `even_out`.
 
     Raises:
         WeightsError: where they cannot be read or fetched, or do not fit the network.
@@ -46,7 +50,39 @@ def start_from(network: nn.Module, file: str | None, url: str | None) -> str:
             "names in model.weights."
         )
     network.load_state_dict(state, strict=False)
+    if scale is not None:
+        even_out(network, scale)
     return origin
+
+
+@torch.no_grad()
+def even_out(network: nn.Module, scale: float) -> None:
+    """Brings the root mean square of every filter before a norm to `scale`.
+
+    What the network computes stays the same, because the norm divides by whatever scale it meets.
+    Adam's steps, however, are as large for small weights as for large ones: where filters differ
+    a hundredfold, as in files into which norms were folded, some are forgotten before others move.
+    """
+    for layers in network.modules():
+        if not isinstance(layers, nn.Sequential):
+            continue
+        for filters, norm in pairwise(layers):
+            if isinstance(filters, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                size = filters.weight.square().mean(dim=(1, 2, 3)).sqrt()
+                factor = scale / size.clamp_min(torch.finfo(size.dtype).tiny)
+                _rescale(filters, norm, torch.where(size > 0, factor, 1))
+
+
+def _rescale(filters: nn.Conv2d, norm: nn.BatchNorm2d, factor: Tensor) -> None:
+    mean, variance = norm.running_mean, norm.running_var
+    assert filters.bias is None
+    assert mean is not None
+    assert variance is not None
+    filters.weight.mul_(factor.view(-1, 1, 1, 1))
+    before = (variance + norm.eps).sqrt()
+    mean.mul_(factor)
+    variance.mul_(factor.square())
+    norm.weight.mul_((variance + norm.eps).sqrt() / (factor * before))
 
 
 def _read(path: Path) -> dict[str, Tensor]:
