@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from training.networks import MobileNetV2
 from training.weights import WeightsError, start_from
@@ -84,3 +85,32 @@ def test_a_broken_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.pth").write_bytes(b"nothing of the kind")
     with pytest.raises(WeightsError, match="cannot be read as weights"):
         start_from(MobileNetV2(7), str(tmp_path / "broken.pth"), None)
+
+
+def test_filters_of_one_scale_compute_what_they_did(tmp_path: Path, trained: MobileNetV2) -> None:
+    for name, value in trained.features.state_dict().items():
+        if name.endswith("running_var"):
+            value.uniform_(0.01, 4.0)
+    path = tmp_path / "weights.safetensors"
+    save_file(trained.state_dict(), path)
+    plain, even = MobileNetV2(7).eval(), MobileNetV2(7).eval()
+    start_from(plain, str(path), None)
+    start_from(even, str(path), None, scale=0.1)
+
+    filters = [m.weight for m in even.features.modules() if isinstance(m, nn.Conv2d)]
+    sizes = torch.cat([weight.square().mean(dim=(1, 2, 3)).sqrt() for weight in filters])
+    torch.testing.assert_close(sizes, torch.full_like(sizes, 0.1))
+    pictures = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        wanted, got = plain.feature_maps(pictures)[-1], even.feature_maps(pictures)[-1]
+    torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_a_filter_of_zeros_stays_one(tmp_path: Path, trained: MobileNetV2) -> None:
+    nn.init.zeros_(trained.features[0][0].weight[3:4])
+    path = tmp_path / "weights.safetensors"
+    save_file(trained.state_dict(), path)
+    network = MobileNetV2(7)
+    start_from(network, str(path), None, scale=0.1)
+    assert not network.features[0][0].weight[3].any()
+    assert all(value.isfinite().all() for value in network.state_dict().values())
