@@ -390,7 +390,7 @@ def test_the_line_of_make_evaluate_finds_data_split_and_artifact_by_itself(
     parts = split(described.read(DIAGNOSES), seed=7)
     training = msgspec.structs.replace(manifest.training, split_digest=digest(parts), seed=7)
     contract.save(msgspec.structs.replace(manifest, training=training), folder)
-    overrides = ["model=cnn", "experiment=shipped", "resamples=100"]
+    overrides = ["model=cnn", "experiment=travel", "resamples=100"]
     result = subprocess.run(
         [sys.executable, "-m", "training.evaluate", *overrides],
         env={**os.environ, "HAM10000_DIR": str(root)},

@@ -216,7 +216,7 @@ def test_what_is_wrong_with_the_pictures_is_said_before_training(
     "overrides",
     [
         ["trainer=gpu", "+data/extra=isic2017"],
-        ["experiment=shipped"],
+        ["experiment=travel"],
         ["debug=fast"],
         ["data=folder", "data.root=somewhere", "augmentation=none"],
     ],
@@ -225,7 +225,7 @@ def test_the_groups_compose(model: str, overrides: list[str]) -> None:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config = hydra.compose("train", [f"model={model}", "run_dir=runs/x", *overrides])
     assert plain(config)["model"]["name"] == model
-    adds = "experiment=shipped" in overrides or "+data/extra=isic2017" in overrides
+    adds = "experiment=travel" in overrides or "+data/extra=isic2017" in overrides
     assert ("isic2017" in config.data.extra) == adds
 
 
