@@ -86,10 +86,12 @@ def serve(host: str | None, port: int | None) -> None:
     with _plain_errors():
         from serving import logs, server
         from serving.app import create_app
+        from serving.memory import return_what_is_freed
         from serving.pages import Assets
 
         settings = _settings(host=host, port=port)
         logs.configure(settings)
+        return_what_is_freed()
         app = create_app(settings)
         if not Assets().built:
             click.echo("The page was not built; only the API answers. Run: make serve", err=True)

@@ -132,8 +132,14 @@ async def _turn_away(
 ) -> None:
     """Answers a request of a connection that is one too many."""
     error = OverloadedError(1)
-    headers = {**HEADERS, **error.headers, "content-type": MEDIA_TYPE, "connection": "close"}
+    body = msgspec.json.encode(error.problem)
+    headers = {
+        **HEADERS,
+        **error.headers,
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        "connection": "close",
+    }
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": error.problem.status, "headers": encoded})
-    body = msgspec.json.encode(error.problem)
     await send({"type": "http.response.body", "body": body, "more_body": False})

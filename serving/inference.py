@@ -150,5 +150,5 @@ class Inference:
         return predictions
 
     def close(self) -> None:
-        """Ends the worker threads once they have done what they were given."""
+        """Ends the worker threads once each has done what it is busy with."""
         self.workers.close()

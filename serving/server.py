@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+import threading
 import time
 from contextlib import suppress
 from types import FrameType
@@ -69,7 +70,8 @@ class Server(uvicorn.Server):
         """Also listens for SIGHUP."""
         await super().startup(sockets)
         in_terminal = sys.stdin is not None and sys.stdin.isatty()
-        if hasattr(signal, "SIGHUP") and not in_terminal:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if hasattr(signal, "SIGHUP") and in_main_thread and not in_terminal:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._load_models)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

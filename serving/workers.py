@@ -78,8 +78,8 @@ class Workers:
         return await asyncio.wrap_future(self.submit(function, *args, **kwargs))
 
     def close(self) -> None:
-        """Ends the threads once they have done what they were given."""
-        self.pool.shutdown()
+        """Ends the threads once each has done what it is busy with; does not wait for it."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
 
     def _timed(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         with self._lock:
