@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None, static: Path = built_files.STAT
             api.routes,
             api.probes,
             metrics.routes,
-            *built_files.static_routes(static),
+            built_files.static_routes(static),
         ],
         dependencies={
             "admission": Provide(lambda: admission, sync_to_thread=False),

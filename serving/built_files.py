@@ -2,113 +2,91 @@
 
 from __future__ import annotations
 
+import mimetypes
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from litestar import Router
+from litestar import Router, get, head
 from litestar.connection import Request
-from litestar.datastructures import CacheControlHeader, Headers, MutableScopeHeaders
-from litestar.enums import ScopeType
 from litestar.exceptions import NotFoundException
-from litestar.middleware import ASGIMiddleware
-from litestar.static_files import create_static_files_router
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.params import FromPath
+from litestar.response import File, Response
 
 STATIC = Path(__file__).resolve().parent / "static"
 STATIC_URL = "/static"
 
+_HASHED = "assets/"
+"""the folder of files whose name holds their hash, so that they may be kept for good"""
+
 _YEAR = 365 * 24 * 3600
 
-_LONGEST_PATH = 200
-"""characters of an address under /static; those of the built files have a quarter of that"""
+_COMPRESSED = ".gz"
+"""the ending of what the build compressed: doing so at each request would cost more than it saves.
+
+Litestar's own static files do not say so of one file without saying so of all that follow.
+"""
 
 
-def static_routes(folder: Path = STATIC) -> list[Router]:
-    """The built files under /static; those whose name holds their hash may be kept for a year."""
-    return [
-        create_static_files_router(
-            f"{STATIC_URL}/assets",
-            [folder / "assets"],
-            name="assets",
-            before_request=_refuse_impossible_name,
-            cache_control=CacheControlHeader(max_age=_YEAR, public=True, immutable=True),
-            middleware=[Compressed(folder / "assets"), Revalidated()],
-        ),
-        create_static_files_router(
-            STATIC_URL,
-            [folder],
-            name="static",
-            before_request=_refuse_impossible_name,
-            cache_control=CacheControlHeader(max_age=3600, public=True),
-            middleware=[Compressed(folder), Revalidated()],
-        ),
-    ]
+def static_routes(folder: Path = STATIC) -> Router:
+    """The built files of `folder` under /static."""
+    folder = folder.resolve()
+
+    @get("/{file_path:path}", include_in_schema=False)
+    async def get_file(request: Request[Any, Any, Any], file_path: FromPath[Path]) -> Response[Any]:
+        return _answer(folder, file_path, request)
+
+    @head("/{file_path:path}", include_in_schema=False)
+    async def head_file(request: Request[Any, Any, Any], file_path: FromPath[Path]) -> File:
+        answer = _answer(folder, file_path, request)
+        return cast("File", answer)  # or 304, which Litestar does not let a head declare
+
+    return Router(STATIC_URL, route_handlers=[get_file, head_file])
 
 
-class Compressed(ASGIMiddleware):
-    """Sends `name.gz`, which the build left beside `name`, to whoever takes gzip.
+def _answer(folder: Path, path: Path, request: Request[Any, Any, Any]) -> Response[Any]:
+    name = path.as_posix().lstrip("/")
+    file = _find(folder, name)
+    headers = {
+        "cache-control": f"max-age={_YEAR}, public, immutable"
+        if name.startswith(_HASHED)
+        else "max-age=3600, public",
+        "vary": "accept-encoding",
+    }
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        smaller = file.with_name(file.name + _COMPRESSED)
+        if smaller.is_file():
+            file = smaller
+            headers["content-encoding"] = "gzip"
+    info = file.stat()
+    headers["etag"] = f'"{info.st_mtime_ns:x}-{info.st_size:x}{file.suffix}"'
+    if _is_known(headers["etag"], request.headers.get("if-none-match", "")):
+        return Response(None, status_code=304, headers=headers)
+    return File(
+        file,
+        headers=headers,
+        media_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
+        content_disposition_type="inline",
+        filename=Path(name).name,
+    )
 
-    Compressing at each request would cost a small server more than it saves.
+
+def _find(folder: Path, name: str) -> Path:
+    """The file of that name.
+
+    Raises:
+        NotFoundException: where there is none that is meant to be sent.
     """
-
-    scopes = (ScopeType.HTTP,)
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Answers with the compressed file where there is one."""
-        name = str(scope["path_params"].get("file_path", "")).lstrip("/")
-        takes_gzip = "gzip" in Headers.from_scope(scope).get("accept-encoding", "")
-        smaller = takes_gzip and self._has(name)
-        if smaller:
-            scope["path_params"]["file_path"] = f"/{name}.gz"
-
-        async def described(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableScopeHeaders(message)
-                headers["vary"] = "accept-encoding"
-                if smaller:  # else it would be saved under the compressed file's name
-                    headers["content-disposition"] = "inline"
-            await send(message)
-
-        await next_app(scope, receive, described)
-
-    def _has(self, name: str) -> bool:
-        try:
-            return (self._folder / f"{name}.gz").is_file()
-        except (OSError, ValueError):  # a name that no file can have
-            return False
+    hidden = any(part.startswith(".") for part in name.split("/"))
+    meant = not hidden and not name.endswith(_COMPRESSED)
+    try:
+        file = (folder / name).resolve()
+        if meant and file.is_relative_to(folder) and file.is_file():
+            return file
+    except (OSError, ValueError):
+        pass  # a name that no file can have
+    raise NotFoundException
 
 
-class Revalidated(ASGIMiddleware):
-    """Answers 304 without the file where the browser has the one with this entity tag."""
-
-    scopes = (ScopeType.HTTP,)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Leaves out the body of what has not changed."""
-        known = Headers.from_scope(scope).get("if-none-match", "")
-        tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}
-        unchanged = False
-
-        async def shortened(message: Message) -> None:
-            nonlocal unchanged
-            if message["type"] == "http.response.start" and message["status"] == 200:
-                headers = MutableScopeHeaders(message)
-                unchanged = headers.get("etag", "").removeprefix("W/") in tags
-                if unchanged:
-                    message["status"] = 304
-                    del headers["content-length"]
-            elif message["type"] == "http.response.body" and unchanged:
-                message["body"] = b""
-            await send(message)
-
-        await next_app(scope, receive, shortened)
-
-
-async def _refuse_impossible_name(request: Request[Any, Any, Any]) -> None:
-    """What no file can be named is no file of ours, and not an error of the file system's."""
-    path = request.url.path
-    if "\0" in path or len(path) > _LONGEST_PATH:
-        raise NotFoundException
+def _is_known(tag: str, known: str) -> bool:
+    """Whether `known`, the list of a conditional request, holds `tag` (RFC 9110, 13.1.2)."""
+    return tag in {other.strip().removeprefix("W/") for other in known.split(",")}

@@ -19,6 +19,10 @@ except ImportError as error:
     ) from error
 
 
+_PATIENCE = 2
+"""seconds for sending spans, after which they are given up; the server's end waits for the last"""
+
+
 class Traces:
     """Sends each visit as a span, with one below it for each stage of each picture.
 
@@ -29,7 +33,8 @@ class Traces:
         resource = Resource.create({"service.name": "lesionlens"})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         address = settings.traces_endpoint.rstrip("/") + "/v1/traces"
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(address)))
+        exporter = OTLPSpanExporter(address, timeout=_PATIENCE)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("lesionlens")
 
     def send(self, visit: Visit) -> None:
