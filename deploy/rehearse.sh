@@ -22,6 +22,11 @@ finish() {
 }
 trap finish EXIT
 
+setpriv --reuid 10001 --regid 10001 --clear-groups "$PYTHON" -c '' || {
+  echo "error: user 10001 cannot run $PYTHON. Name one that everybody may: PYTHON=/usr/bin/python3" >&2
+  exit 1
+}
+
 say() { printf '%s\n' "== $*"; }
 
 # In each step the home is empty and nothing of the caller's settings remains but the way to packages.
@@ -105,6 +110,7 @@ touch "$work/go"
 post() { curl --silent --show-error --max-time 120 --output "$work/answer" --write-out '%{http_code} %{time_total}\n' \
   --form "images=@$picture" "http://127.0.0.1:$PORT/api/v1/predictions"; }
 for _ in $(seq 600); do
+  kill -0 "$server" 2>/dev/null || break
   if first=$(post 2>/dev/null) && [[ $first == 200* ]]; then break; fi
   sleep 0.1
 done
