@@ -100,7 +100,7 @@ unshare --mount --pid --fork --kill-child --mount-proc bash -c '
   exec setpriv --reuid 10001 --regid 10001 --clear-groups --no-new-privs --bounding-set=-all \
     env -i PATH="$work/opt/bin:/usr/bin:/bin" PORT=$PORT LESIONLENS_ARTIFACTS="$work/opt/artifacts" \
     PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 LESIONLENS_HOST=127.0.0.1 lesionlens serve
-' < <(until [[ -e $work/go ]]; do sleep 0.05; done; echo) 2>"$work/log" &
+' < <(until [[ -e $work/go ]]; do sleep 0.05; done; echo) >"$work/log" 2>&1 &
 server=$!
 limit "$server"
 for child in $(pgrep -P "$server"); do limit "$child"; done

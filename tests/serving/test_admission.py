@@ -85,6 +85,18 @@ def test_beyond_the_queue_requests_are_turned_away_at_once(
         assert post(server).status_code == 200
 
 
+def test_whoever_is_turned_away_need_not_send_first(settings: Settings, gate: Gate) -> None:
+    head = f"POST {URL} HTTP/1.1\r\nHost: here\r\nContent-Length: 9000000\r\n\r\n"
+    with live(settings, queue=1) as server, ThreadPoolExecutor(2) as pool:
+        taken = [pool.submit(post, server) for _ in range(2)]
+        wait_until(lambda: waiting(server) == 2)
+        with server.connect() as connection:
+            connection.sendall(head.encode())
+            assert connection.recv(65536).startswith(b"HTTP/1.1 503")
+        gate.opened.set()
+        assert [future.result().status_code for future in taken] == [200] * 2
+
+
 def test_many_pictures_of_one_request_count_each(settings: Settings, gate: Gate) -> None:
     with live(settings, queue=2) as server, ThreadPoolExecutor(1) as pool:
         taken = pool.submit(post, server)

@@ -68,6 +68,7 @@ def test_sigterm_finishes_what_was_taken_and_refuses_the_rest(
 
 def test_it_waits_no_longer_than_it_is_told(environment: dict[str, str]) -> None:
     environment["LESIONLENS_DRAIN_SECONDS"] = "0.2"
+    environment["LESIONLENS_DEADLINE_SECONDS"] = "300"
     with process(environment, SLOW.format(seconds=50)) as server, ThreadPoolExecutor(1) as pool:
         first = pool.submit(post, server)
         wait_until(lambda: taken(server))
