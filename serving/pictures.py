@@ -36,11 +36,17 @@ View = tuple[float, float, float, float]
 # would only warn up to twice its figure.
 Image.MAX_IMAGE_PIXELS = None
 
-_PER_PIXEL = {True: 10, False: 18}
-"""bytes for each pixel of an opaque picture of 8 bits a channel, and of any other"""
+Kind = Literal["plain", "layered", "deep"]
 
-_PER_PIXEL_OF = {"WEBP": {True: 18, False: 28}, "AVIF": {True: 16, False: 28}}
-"""the same where the decoder itself keeps the whole picture"""
+_PER_PIXEL: dict[Kind, int] = {"plain": 10, "layered": 14, "deep": 18}
+"""bytes for each pixel on its way to sRGB: of 8 bits and no more than three channels, of more
+channels, of more bits"""
+
+_PER_PIXEL_OF: dict[str, dict[Kind, int]] = {
+    "WEBP": {"plain": 18, "layered": 24, "deep": 24},
+    "AVIF": {"plain": 16, "layered": 22, "deep": 22},
+}
+"""the same where the decoder itself keeps the whole picture, too"""
 
 _TILE_WIDTH, _TILE_LENGTH = TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH
 
@@ -252,12 +258,19 @@ def _pixels_of_a_tile(image: Image.Image) -> int:
 
 def _bytes_to_decode(image: Image.Image, pixels: int, jpeg: Layout | None) -> int:
     """About how much memory the picture takes at once on its way to sRGB, from measurements."""
-    opaque = image.mode in ("1", "L", "P", "RGB") and "transparency" not in image.info
+    kind = _kind(image)
     if jpeg:
         # `draft` has shrunk the picture that is decoded, but not the coefficients that are kept.
         decoded = image.width * image.height
-        return int(pixels * jpeg.coefficient_bytes + decoded * _PER_PIXEL[opaque])
-    return pixels * _PER_PIXEL_OF.get(image.format or "", _PER_PIXEL)[opaque]
+        return int(pixels * jpeg.coefficient_bytes + decoded * _PER_PIXEL[kind])
+    return pixels * _PER_PIXEL_OF.get(image.format or "", _PER_PIXEL)[kind]
+
+
+def _kind(image: Image.Image) -> Kind:
+    if image.mode == "F" or image.mode.startswith("I"):
+        return "deep"
+    few = image.mode in ("1", "L", "P", "RGB") and "transparency" not in image.info
+    return "plain" if few else "layered"
 
 
 def _upright(image: Image.Image, size: tuple[int, int]) -> Upright:
