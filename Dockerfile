@@ -8,6 +8,8 @@ COPY serving/templates ../templates
 COPY serving/words ../words
 COPY serving/ramp.json ../
 RUN npm run build
+# Beside each text its gzip: the server then compresses nothing while it runs.
+RUN find ../static -type f -size +1k ! -name '*.png' -exec gzip -9kfn {} +
 
 # Python packages: only what serving needs.
 FROM python:3.12-slim AS packages

@@ -25,7 +25,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format data train export evaluate bench screenshots clean
+.PHONY: help serve test lint format data train export evaluate bench screenshots audit clean
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,12 @@ bench: $(MADE)/all ## How long training MODEL waits for its pictures, beside dec
 
 screenshots: $(MADE)/all $(PAGE) ## The page's main states as pictures in docs (needs Chromium)
 	$(BIN)/python -m tests.e2e.screenshots $(ARGS)
+
+audit: ## Known flaws in the packages that are pinned, as PyPI and npm publish them
+	$(PYTHON) -m venv $(VENV)/.audit
+	$(VENV)/.audit/bin/python -m pip --disable-pip-version-check install --quiet pip-audit==2.10.1
+	$(VENV)/.audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	cd $(WEB) && npm audit
 
 clean: ## Remove what these commands made; data, runs and artifacts stay
 	rm -rf $(VENV) $(WEB)/node_modules serving/static build *.egg-info
@@ -125,4 +131,5 @@ $(WEB)/node_modules/.made: $(WEB)/package.json $(WEB)/package-lock.json | $(MADE
 $(PAGE): $(WEB)/node_modules/.made $(PAGE_SOURCES)
 	$(NODE)
 	cd $(WEB) && npm run --silent build
+	find serving/static -type f -size +1k ! -name '*.png' ! -name '*.gz' -exec gzip -9kfn {} +
 	@touch $@

@@ -22,7 +22,9 @@ from litestar.openapi.spec import (
 from litestar.params import FromPath, QueryParameter
 from msgspec import Meta
 
+from serving.admission import Admission
 from serving.classifier import Classifier
+from serving.hosts import ANY_HOST
 from serving.inference import Inference, UnknownModelError
 from serving.manifest import Manifest
 from serving.prediction import Prediction
@@ -149,20 +151,29 @@ class _PredictionsOperation(Operation):
             "no_file",
             "malformed_form",
             "unknown_model",
+            "too_slow",
             "too_many_files",
+            "too_many_parts",
             "request_too_large",
             "too_many_bytes",
             "too_many_pixels",
             "not_multipart",
             "not_a_picture",
+            "unknown_host",
             "empty",
             "damaged",
+            "too_many_requests",
+            "header_too_large",
+            "overloaded",
+            "too_late",
+            "draining",
         ),
     },
 )
 async def post_predictions(
     request: Request[Any, Any, Any],
     inference: NamedDependency[Inference],
+    admission: NamedDependency[Admission],
     settings: NamedDependency[Settings],
     model: Annotated[
         str,
@@ -178,8 +189,10 @@ async def post_predictions(
 ) -> list[Prediction]:
     """Classifies the pictures of the form."""
     classifier = find_model(inference, model)
-    form = await read_form(request, settings)
-    return await inference.answer_all(classifier, form.uploads, heatmaps=heatmaps)
+    async with admission.enter(request) as entry:
+        form = await read_form(request, settings, entry)
+        work = inference.answer_all(classifier, form.uploads, heatmaps=heatmaps)
+        return await entry.finish(request.receive, work)
 
 
 @get(
@@ -238,6 +251,7 @@ async def list_problems() -> list[ProblemType]:
     operation_id="isAlive",
     tags=["Probes"],
     summary="Is the server alive?",
+    opt={ANY_HOST: True},
 )
 async def healthz() -> Health:
     """Answers as long as the process does."""
@@ -249,15 +263,24 @@ async def healthz() -> Health:
     operation_id="isReady",
     tags=["Probes"],
     summary="Is the server ready for pictures?",
+    responses=_refusals("draining"),
+    opt={ANY_HOST: True},
 )
-async def readyz() -> Health:
+async def readyz(admission: NamedDependency[Admission]) -> Health:
     """Answers once the models are loaded, without which the server does not start."""
+    admission.check()
     return Health(status="ready")
 
 
-@head(["/healthz", "/readyz"], include_in_schema=False)
-async def head_probes() -> None:
+@head("/healthz", include_in_schema=False, opt={ANY_HOST: True})
+async def head_healthz() -> None:
     """What watches over a server often asks for the head alone."""
+
+
+@head("/readyz", include_in_schema=False, opt={ANY_HOST: True})
+async def head_readyz(admission: NamedDependency[Admission]) -> None:
+    """The head alone, as above."""
+    admission.check()
 
 
 def find_model(inference: Inference, name: str) -> Classifier:
@@ -273,4 +296,4 @@ def find_model(inference: Inference, name: str) -> Classifier:
 
 
 routes = Router("/api/v1", route_handlers=[post_predictions, list_models, get_model, list_problems])
-probes = Router("/", route_handlers=[healthz, readyz, head_probes])
+probes = Router("/", route_handlers=[healthz, readyz, head_healthz, head_readyz])

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from litestar import Litestar
+from litestar.config.compression import CompressionConfig
+from litestar.config.cors import CORSConfig
 from litestar.connection import Request
 from litestar.di import Provide
 from litestar.enums import MediaType
 from litestar.exceptions import HTTPException
 from litestar.response import Response
-from litestar.types import Message, Scope
+from litestar.types import Middleware
 
-from serving import api, description, pages, problems, security
+from serving import api, built_files, description, hosts, metrics, pages, problems, rates, security
+from serving.admission import Admission
+from serving.following import ID_HEADER, Following, telling, visit_of
 from serving.inference import Inference
+from serving.logs import log_visit
+from serving.metrics import Metrics
 from serving.pages import Assets, Page
 from serving.settings import Settings
+from serving.visits import Watcher
 
-_log = logging.getLogger("lesionlens")
+Lifespan = (
+    Callable[[Litestar], AbstractAsyncContextManager[None]] | AbstractAsyncContextManager[None]
+)
+
+_LEAST_TO_COMPRESS = 1_000
+"""bytes"""
 
 
-def create_app(settings: Settings | None = None, static: Path = pages.STATIC) -> Litestar:
+def create_app(settings: Settings | None = None, static: Path = built_files.STATIC) -> Litestar:
     """The application, with every model loaded, checked and run once.
 
     Settings come from the environment where none are given; `static` holds the page's built files.
@@ -35,39 +47,93 @@ def create_app(settings: Settings | None = None, static: Path = pages.STATIC) ->
     """
     settings = settings or Settings.from_environment()
     inference = Inference(settings)
+    admission = Admission(settings, inference.workers)
+    counted = Metrics(inference, admission)
     page = Page(inference, Assets(static))
+    watchers: list[Watcher] = [log_visit, counted.count]
+    lifespan: list[Lifespan] = [_closing(inference), rates.sweeping]
+    if settings.traces_endpoint:
+        from serving.traces import Traces
+
+        traces = Traces(settings)
+        watchers.append(traces.send)
+        lifespan.append(_closing(traces))
 
     def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         return _refuse(page, request, error)
 
-    return Litestar(
-        route_handlers=[pages.routes, api.routes, api.probes, *pages.static_routes(static)],
+    app = Litestar(
+        route_handlers=[
+            pages.routes,
+            api.routes,
+            api.probes,
+            metrics.routes,
+            built_files.static_routes(static),
+        ],
         dependencies={
+            "admission": Provide(lambda: admission, sync_to_thread=False),
             "inference": Provide(lambda: inference, sync_to_thread=False),
+            "metrics": Provide(lambda: counted, sync_to_thread=False),
             "page": Provide(lambda: page, sync_to_thread=False),
             "settings": Provide(lambda: settings, sync_to_thread=False),
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},
-        before_send=[security.add_headers, _log_answer],
-        lifespan=[_closing(inference)],
+        guards=[hosts.only_for(settings.hosts)],
+        middleware=_middleware(settings),
+        before_send=[telling(watchers), security.adding_headers(settings.hsts_seconds)],
+        lifespan=lifespan,
         openapi_config=description.openapi_config(),
-        request_max_body_size=settings.max_request_bytes,
+        compression_config=CompressionConfig(
+            "gzip",
+            minimum_size=_LEAST_TO_COMPRESS,
+            gzip_compress_level=5,
+            # What the build has compressed already.
+            exclude=[f"^{built_files.STATIC_URL}/"],
+        ),
+        cors_config=_cors(settings),
+        request_max_body_size=settings.request_bytes,
         # Litestar's own log would hold the messages of exceptions, which may name a file.
         logging_config=None,
     )
+    # For the process around it, which drains and loads models.
+    app.state.admission, app.state.inference = admission, inference
+    return app
 
 
-@asynccontextmanager
-async def _closing(inference: Inference) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        inference.close()
+def _middleware(settings: Settings) -> list[Middleware]:
+    limited = [rates.rate_limit(settings.rate_limit).middleware] if settings.rate_limit else []
+    return [Following(), *limited]
+
+
+def _cors(settings: Settings) -> CORSConfig | None:
+    if not settings.origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(settings.origins),
+        allow_methods=["GET", "POST"],
+        expose_headers=[ID_HEADER, "retry-after"],
+    )
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+def _closing(resource: _Closable) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def close_at_the_end() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(resource.close)
+
+    return close_at_the_end()
 
 
 def _refuse(page: Page, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """A page for a person who followed a link, problem details for everyone else."""
     answer = problems.respond(error)
+    visit_of(request.scope).problem = problems.reason_of(answer.content)
     wants_page = (
         request.method == "GET"
         and "text/html" in request.headers.get("accept", "")
@@ -85,10 +151,3 @@ def _refuse(page: Page, request: Request[Any, Any, Any], error: Exception) -> Re
         media_type=MediaType.HTML,
         headers=dict(answer.headers),
     )
-
-
-async def _log_answer(message: Message, scope: Scope) -> None:
-    """One line for each answer: the route and not the address, which may hold a file's name."""
-    if message["type"] == "http.response.start":
-        route = scope.get("path_template") or "(no such address)"
-        _log.info("%s %s %d", scope.get("method", ""), route, message["status"])

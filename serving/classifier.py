@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -11,6 +13,7 @@ import onnxruntime
 
 from serving.manifest import MODEL_FILE, ArtifactError, Manifest
 from serving.manifest import load as load_manifest
+from serving.onnx_file import keeps_data_elsewhere
 from serving.pictures import Pixels
 
 Floats = npt.NDArray[np.float32]
@@ -39,7 +42,7 @@ class Classifier:
         """
         self.folder = folder
         self.manifest = load_manifest(folder)
-        self._session = _session(folder / MODEL_FILE, threads)
+        self._session = _session(folder / MODEL_FILE, self.manifest.digest, threads)
         _check_graph(folder / MODEL_FILE, self._session, self.manifest)
 
     def run(self, pixels: Pixels) -> Outputs:
@@ -55,8 +58,12 @@ class Classifier:
         self.run(np.full((1, size, size, 3), 127, np.uint8))
 
 
-def load_all(root: Path, threads: int = 1) -> dict[str, Classifier]:
+def load_all(
+    root: Path, threads: int = 1, loaded: Iterable[Classifier] = ()
+) -> dict[str, Classifier]:
     """Loads every artifact below `root`, by model name in alphabetical order of their folders.
+
+    Of those `loaded` before, the ones that have not changed since are taken as they are.
 
     Raises:
         ArtifactError: where there is none, two have one name, or one is not as the contract says.
@@ -67,9 +74,12 @@ def load_all(root: Path, threads: int = 1) -> dict[str, Classifier]:
             f"{root}: holds no model (a folder with model.json). LESIONLENS_ARTIFACTS names the "
             "folder of models; `make export` writes one."
         )
+    before = {model.folder: model for model in loaded}
     models: dict[str, Classifier] = {}
     for folder in folders:
-        model = Classifier(folder, threads)
+        model = before.get(folder)
+        if model is None or model.manifest != load_manifest(folder):
+            model = Classifier(folder, threads)
         if model.manifest.name in models:
             other = models[model.manifest.name].folder
             raise ArtifactError(
@@ -79,17 +89,31 @@ def load_all(root: Path, threads: int = 1) -> dict[str, Classifier]:
     return models
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def _session(path: Path, digest: str, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Spinning threads would take the cores that decode the next picture.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    graph = path.read_bytes()
+    # The very bytes that are loaded: the file may be written anew while it is read.
+    if hashlib.sha256(graph).hexdigest() != digest:
+        raise ArtifactError(f"{path}: was changed while it was loaded. Load it again.")
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        elsewhere = keeps_data_elsewhere(graph)
+    except ValueError as error:
+        raise ArtifactError(f"{path}: is no ONNX file: {error}. Export the model again.") from error
+    if elsewhere:
+        raise ArtifactError(
+            f"{path}: keeps weights in another file, which it names by a path. Export the model "
+            "into one file."
+        )
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no public base class
-        raise ArtifactError(f"{path}: onnxruntime cannot load it: {error}") from error
+        reason = " ".join(str(error).split())
+        raise ArtifactError(f"{path}: onnxruntime cannot load it: {reason}") from error
 
 
 def _check_graph(path: Path, session: onnxruntime.InferenceSession, manifest: Manifest) -> None:

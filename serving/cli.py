@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,28 +84,18 @@ def main() -> None:
 def serve(host: str | None, port: int | None) -> None:
     """Serve the page and the API."""
     with _plain_errors():
-        import uvicorn
-
+        from serving import logs, server
         from serving.app import create_app
+        from serving.memory import return_what_is_freed
         from serving.pages import Assets
 
         settings = _settings(host=host, port=port)
-        logging.basicConfig(
-            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
-        )
+        logs.configure(settings)
+        return_what_is_freed()
         app = create_app(settings)
         if not Assets().built:
             click.echo("The page was not built; only the API answers. Run: make serve", err=True)
-        # Uvicorn's own access log would name addresses; the application logs each answer.
-        uvicorn.run(
-            app,
-            host=settings.host,
-            port=settings.port,
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-        )
+        server.run(app, settings)
 
 
 @main.command()

@@ -80,8 +80,8 @@ def answers(
     ahead: deque[Future[Prediction | Failure]] = deque()
     try:
         for file in files:
-            ahead.append(inference.pool.submit(answer, file))
-            if len(ahead) > 2 * inference.workers:
+            ahead.append(inference.workers.submit(answer, file))
+            if len(ahead) > 2 * inference.workers.count:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()

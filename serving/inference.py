@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from collections.abc import Sequence
 
 import msgspec
 
+from serving import visits
 from serving.classifier import Classifier, load_all
 from serving.manifest import ArtifactError, Manifest
+from serving.memory import Room
 from serving.pictures import PictureError, prepare
-from serving.prediction import Prediction, predict
+from serving.prediction import Prediction, infer, read
 from serving.settings import Settings
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from serving.stages import Stages
+from serving.workers import Workers
 
 PREFERRED_MODEL = "mobilenet"
 
@@ -32,8 +31,15 @@ class UnknownModelError(LookupError):
     """A name that no loaded model has; the message lists those that there are."""
 
 
+class Loaded(msgspec.Struct, frozen=True):
+    """The models by their names, and which answers where none is named."""
+
+    models: dict[str, Classifier]
+    default: str
+
+
 class Inference:
-    """The loaded models and the threads that they work in, as many as `settings.workers`."""
+    """The loaded models, the threads that they work in, and the memory for decoding pictures."""
 
     def __init__(self, settings: Settings) -> None:
         """Loads every model, checks it against its hashes and runs it once.
@@ -41,26 +47,44 @@ class Inference:
         Raises:
             ArtifactError: where a model cannot be loaded, or the default one is not there.
         """
-        self._models = load_all(settings.artifacts, settings.threads)
-        self.default = settings.model or (
-            PREFERRED_MODEL if PREFERRED_MODEL in self._models else next(iter(self._models))
+        self._settings = settings
+        self._loaded = Loaded({}, "")
+        self.load()
+        self.workers = Workers(settings.workers, settings.queue)
+        self.room = Room(settings.decoded_bytes)
+
+    def load(self) -> None:
+        """Loads what changed in the folder of models; requests keep the models that they have.
+
+        Raises:
+            ArtifactError: as at the start; everything then stays as it was.
+        """
+        settings = self._settings
+        models = load_all(settings.artifacts, settings.threads, self._loaded.models.values())
+        default = settings.model or (
+            PREFERRED_MODEL if PREFERRED_MODEL in models else next(iter(models))
         )
-        if self.default not in self._models:
+        if default not in models:
             raise ArtifactError(
-                f"{settings.artifacts}: holds no model named {self.default}, which "
-                f"LESIONLENS_MODEL asks for. There are: {', '.join(self._models)}."
+                f"{settings.artifacts}: holds no model named {default}, which "
+                f"LESIONLENS_MODEL asks for. There are: {', '.join(models)}."
             )
-        for model in self._models.values():
+        for model in models.values():
             model.warm_up()
-        self._limits = settings.limits
-        self.workers = settings.workers
-        self.pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="inference")
+        self._loaded = Loaded(models, default)
+
+    @property
+    def default(self) -> str:
+        """The name of the model that answers where none is named."""
+        return self._loaded.default
 
     @property
     def manifests(self) -> list[Manifest]:
         """The models' manifests, the default model's first."""
-        default = self._models[self.default].manifest
-        return [default, *(m.manifest for m in self._models.values() if m.manifest is not default)]
+        loaded = self._loaded
+        default = loaded.models[loaded.default].manifest
+        others = (m.manifest for m in loaded.models.values() if m.manifest is not default)
+        return [default, *others]
 
     def model(self, name: str = "") -> Classifier:
         """The model named `name`, or the default one where it is empty.
@@ -68,21 +92,30 @@ class Inference:
         Raises:
             UnknownModelError: where there is none of that name.
         """
+        loaded = self._loaded
         try:
-            return self._models[name or self.default]
+            return loaded.models[name or loaded.default]
         except KeyError as error:
             raise UnknownModelError(
-                f"There is no model named {name}. There are: {', '.join(self._models)}."
+                f"There is no model named {name}. There are: {', '.join(loaded.models)}."
             ) from error
 
-    def answer(self, model: Classifier, upload: Upload, *, heatmaps: bool) -> Prediction:
-        """Decodes and classifies one picture, in the calling thread.
+    def answer(
+        self, model: Classifier, upload: Upload, *, heatmaps: bool, stages: Stages | None = None
+    ) -> Prediction:
+        """Decodes and classifies one picture, in the calling thread; times it into `stages`.
 
         Raises:
             PictureError: where it is no usable picture.
         """
-        prepared = prepare(upload.data, model.manifest.preprocessing, self._limits)
-        return predict(model, [upload.name], [prepared], heatmaps=heatmaps)[0]
+        stages = stages or Stages()
+        limits = self._settings.limits
+        with stages.stage("decode"):
+            prepared = [prepare(upload.data, model.manifest.preprocessing, limits, self.room)]
+        with stages.stage("infer"):
+            outputs = infer(model, prepared)
+        with stages.stage("render"):
+            return read(model.manifest, [upload.name], prepared, outputs, heatmaps=heatmaps)[0]
 
     async def answer_all(
         self, model: Classifier, uploads: Sequence[Upload], *, heatmaps: bool
@@ -90,32 +123,32 @@ class Inference:
         """Answers several pictures at a time, in the order of `uploads`.
 
         Raises:
+            QueueFullError: where too many wait.
             PictureError: where one is no usable picture; the message begins with its name, and the
                 others are given up.
         """
 
-        def named(upload: Upload) -> Prediction:
+        def named(upload: Upload, stages: Stages) -> Prediction:
+            stages.start_work()
             try:
-                return self.answer(model, upload, heatmaps=heatmaps)
+                return self.answer(model, upload, heatmaps=heatmaps, stages=stages)
             except PictureError as error:
                 raise PictureError(error.reason, f"{upload.name}: {error}") from error
 
-        futures = [self._submit(named, upload) for upload in uploads]
+        self.workers.check(len(uploads))
+        timed = [Stages() for _ in uploads]
+        futures = [
+            asyncio.wrap_future(self.workers.submit(named, upload, stages))
+            for upload, stages in zip(uploads, timed, strict=True)
+        ]
         try:
-            return await asyncio.gather(*futures)
+            predictions = await asyncio.gather(*futures)
         finally:
             for future in futures:
                 future.cancel()
-
-    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs `function` in one of the worker threads."""
-        return await self._submit(function, *args, **kwargs)
+        visits.current().note(model.manifest, predictions, timed)
+        return predictions
 
     def close(self) -> None:
-        """Ends the worker threads once they have done what they were given."""
-        self.pool.shutdown()
-
-    def _submit(
-        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> asyncio.Future[T]:
-        return asyncio.wrap_future(self.pool.submit(function, *args, **kwargs))
+        """Ends the worker threads once each has done what it is busy with."""
+        self.workers.close()

@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from serving.pictures import Limits, View, decode
+from serving.pictures import Limits, View, thumbnail
 from serving.ramp import RAMP
 
 _SIDE = 1024
@@ -21,8 +21,7 @@ def overlay(data: bytes, heatmap: str, view: View, limits: Limits) -> Image.Imag
     Raises:
         PictureError: where `data` is no usable picture.
     """
-    image = decode(data, limits, least_side=_SIDE // 2).image
-    image.thumbnail((_SIDE, _SIDE))
+    image = thumbnail(data, _SIDE, limits)
     evidence = _over_picture(heatmap, view, image.size)
     steps = np.linspace(0, 1, len(RAMP.colours))
     *colours, opacity = (np.interp(evidence, steps, channel) * 255 for channel in RAMP.channels)

@@ -15,34 +15,27 @@ import jinja2
 import msgspec
 from litestar import Router, get, head, post
 from litestar.connection import Request
-from litestar.datastructures import CacheControlHeader
 from litestar.di import NamedDependency
 from litestar.enums import MediaType
-from litestar.exceptions import NotFoundException
 from litestar.response import Response
-from litestar.static_files import create_static_files_router
 
+from serving.admission import Admission
 from serving.api import find_model
+from serving.built_files import STATIC, STATIC_URL
 from serving.inference import Inference, Upload
 from serving.manifest import Manifest
-from serving.pictures import Limits, decode
+from serving.memory import Room
+from serving.pictures import Limits, thumbnail
 from serving.prediction import Prediction
-from serving.problems import Problem, ProblemError, from_exception, log_unexpected
+from serving.problems import Problem, ProblemError, from_exception, headers_of, note
 from serving.ramp import RAMP
 from serving.settings import Settings
-from serving.uploads import read_form
+from serving.uploads import Form, read_form
 
 PACKAGE = Path(__file__).resolve().parent
-STATIC = PACKAGE / "static"
-STATIC_URL = "/static"
 
 _PREVIEW_SIDE = 960
 """pixels, longer side of the preview on the page without JavaScript"""
-
-_YEAR = 365 * 24 * 3600
-
-_LONGEST_PATH = 200
-"""characters of an address under /static; those of the built files have a quarter of that"""
 
 
 class PageNotBuiltError(ProblemError):
@@ -169,30 +162,37 @@ async def post_page(
     request: Request[Any, Any, Any],
     page: NamedDependency[Page],
     inference: NamedDependency[Inference],
+    admission: NamedDependency[Admission],
     settings: NamedDependency[Settings],
 ) -> Response[str]:
     """The whole page with the answers to a posted form, for browsers without JavaScript."""
-    try:
-        form = await read_form(request, settings)
+
+    async def answer(form: Form) -> str:
         model = find_model(inference, form.fields.get("model", ""))
         results = await inference.answer_all(model, form.uploads, heatmaps=True)
-        picture = await inference.run(preview, form.uploads[0], settings.limits)
+        shown = form.uploads[0]
+        picture = await inference.workers.run(preview, shown, settings.limits, inference.room)
+        return page.index(results=results, manifest=model.manifest, picture=picture)
+
+    try:
+        async with admission.enter(request) as entry:
+            form = await read_form(request, settings, entry)
+            return Response(await entry.finish(request.receive, answer(form)))
     except Exception as error:
         problem = from_exception(error)
-        log_unexpected(error, problem)
-        return Response(page.index(problem=problem), status_code=problem.status)
-    content = page.index(results=results, manifest=model.manifest, picture=picture)
-    return Response(content)
+        note(error, problem)
+        return Response(
+            page.index(problem=problem), status_code=problem.status, headers=headers_of(error)
+        )
 
 
-def preview(upload: Upload, limits: Limits) -> str:
+def preview(upload: Upload, limits: Limits, room: Room | None = None) -> str:
     """A small JPEG of the upright picture as a data URI.
 
     Raises:
         PictureError: where `upload` is no usable picture.
     """
-    image = decode(upload.data, limits, least_side=_PREVIEW_SIDE // 2).image
-    image.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
+    image = thumbnail(upload.data, _PREVIEW_SIDE, limits, room)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -201,33 +201,6 @@ def preview(upload: Upload, limits: Limits) -> str:
 def _whole_percent(share: float) -> int:
     """A share in whole percent; halves go up, as they do in JavaScript and not in Python."""
     return math.floor(share * 100 + 0.5)
-
-
-def static_routes(folder: Path = STATIC) -> list[Router]:
-    """The built files under /static; those whose name holds their hash may be kept for a year."""
-    return [
-        create_static_files_router(
-            f"{STATIC_URL}/assets",
-            [folder / "assets"],
-            name="assets",
-            before_request=_refuse_impossible_name,
-            cache_control=CacheControlHeader(max_age=_YEAR, public=True, immutable=True),
-        ),
-        create_static_files_router(
-            STATIC_URL,
-            [folder],
-            name="static",
-            before_request=_refuse_impossible_name,
-            cache_control=CacheControlHeader(max_age=3600, public=True),
-        ),
-    ]
-
-
-async def _refuse_impossible_name(request: Request[Any, Any, Any]) -> None:
-    """What no file can be named is no file of ours, and not an error of the file system's."""
-    path = request.url.path
-    if "\0" in path or len(path) > _LONGEST_PATH:
-        raise NotFoundException
 
 
 routes = Router("/", route_handlers=[get_page, head_page, post_page])

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import io
 import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin
 
+from serving.jpeg import Layout, layout
 from serving.manifest import Preprocessing
+from serving.memory import Room
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 """What is accepted, told by content and never by name."""
@@ -30,6 +35,20 @@ View = tuple[float, float, float, float]
 # The limit is ours, on the size that a file's head tells, before anything is decoded. Pillow's own
 # would only warn up to twice its figure.
 Image.MAX_IMAGE_PIXELS = None
+
+Kind = Literal["plain", "layered", "deep"]
+
+_PER_PIXEL: dict[Kind, int] = {"plain": 10, "layered": 14, "deep": 18}
+"""bytes for each pixel on its way to sRGB: of 8 bits and no more than three channels, of more
+channels, of more bits"""
+
+_PER_PIXEL_OF: dict[str, dict[Kind, int]] = {
+    "WEBP": {"plain": 18, "layered": 24, "deep": 24},
+    "AVIF": {"plain": 16, "layered": 22, "deep": 22},
+}
+"""the same where the decoder itself keeps the whole picture, too"""
+
+_TILE_WIDTH, _TILE_LENGTH = TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH
 
 # Pillow's debug messages tell a file's metadata: who took the picture, where and when.
 logging.getLogger("PIL").setLevel(logging.WARNING)
@@ -47,12 +66,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What is accepted, in bytes of the file and pixels of the picture.
 
     The side has its own limit because a picture of few pixels may be a long thread of them, which
-    grows to the network's size times its length on the way there.
+    grows to the network's size times its length on the way there. `max_scans` is how often a JPEG
+    may go over its pixels: a scan of nothing takes ten bytes and as long as any other.
     """
 
     max_bytes: int = 25_000_000
     max_pixels: int = 50_000_000
     max_side: int = 65_535
+    max_scans: int = 100
 
 
 class Upright(msgspec.Struct, frozen=True):
@@ -80,16 +101,34 @@ class Prepared(msgspec.Struct, frozen=True):
     height: int
 
 
-def prepare(data: bytes, preprocessing: Preprocessing, limits: Limits | None = None) -> Prepared:
-    """Decodes the file `data` and brings it to the network's size.
+def prepare(
+    data: bytes,
+    preprocessing: Preprocessing,
+    limits: Limits | None = None,
+    room: Room | None = None,
+) -> Prepared:
+    """Decodes the file `data` and brings it to the network's size, within `room`.
 
     Raises:
-        PictureError: where `data` is no picture, is damaged, or is beyond `limits`.
+        PictureError: where `data` is no picture, is damaged, or is beyond `limits` or `room`.
     """
     # At twice the network's size no probability moves; at once the size one in ten does.
-    upright = decode(data, limits or Limits(), least_side=2 * preprocessing.size)
-    pixels, view = fit(upright.image, preprocessing)
-    return Prepared(pixels, view, upright.width, upright.height)
+    with _opened(data, limits or Limits(), 2 * preprocessing.size, room) as opened:
+        upright = _upright(*opened)
+        pixels, view = fit(upright.image, preprocessing)
+        return Prepared(pixels, view, upright.width, upright.height)
+
+
+def thumbnail(data: bytes, side: int, limits: Limits, room: Room | None = None) -> Image.Image:
+    """The upright sRGB picture of the file `data`, its longer side at most `side` pixels.
+
+    Raises:
+        PictureError: where `data` is no picture, is damaged, or is beyond `limits` or `room`.
+    """
+    with _opened(data, limits, side // 2, room) as opened:
+        image = _upright(*opened).image
+        image.thumbnail((side, side))
+        return image
 
 
 def decode(data: bytes, limits: Limits, least_side: int | None = None) -> Upright:
@@ -101,38 +140,8 @@ def decode(data: bytes, limits: Limits, least_side: int | None = None) -> Uprigh
     Raises:
         PictureError: where `data` is no picture, is damaged, or is beyond `limits`.
     """
-    if not data:
-        raise PictureError("empty", "The file is empty. Choose the picture again.")
-    if len(data) > limits.max_bytes:
-        raise PictureError(
-            "too_many_bytes",
-            f"The file is larger than {limits.max_bytes / 1e6:g} MB, the most that is accepted. "
-            "Save the picture smaller or as JPEG.",
-        )
-    with _open(data) as image:
-        width, height = image.size
-        if width * height > limits.max_pixels or max(width, height) > limits.max_side:
-            raise PictureError(
-                "too_many_pixels",
-                f"The picture has {width} x {height} pixels; at most "
-                f"{limits.max_pixels / 1e6:g} megapixels and {limits.max_side} pixels a side are "
-                "accepted. Save it smaller.",
-            )
-        if least_side is not None and image.format in ("JPEG", "MPO"):
-            scale = least_side / min(width, height)
-            image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
-        try:
-            image.load()
-            if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):
-                width, height = height, width
-            ImageOps.exif_transpose(image, in_place=True)
-        except Exception as error:  # a decoder may raise anything over damaged bytes
-            raise PictureError(
-                "damaged",
-                "The picture is damaged or incomplete and cannot be decoded. Save or copy it "
-                f"again. (The decoder says: {error})",
-            ) from error
-        return Upright(_to_srgb(image), width, height)
+    with _opened(data, limits, least_side, None) as opened:
+        return _upright(*opened)
 
 
 def fit(image: Image.Image, preprocessing: Preprocessing) -> tuple[Pixels, View]:
@@ -177,15 +186,108 @@ def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
     return across.resize((width, height), Image.Resampling.BICUBIC)
 
 
+@contextmanager
+def _opened(
+    data: bytes, limits: Limits, least_side: int | None, room: Room | None
+) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
+    """The picture before it is decoded, with its own size, once it was checked against `limits`.
+
+    `room` is held until the picture is done with.
+    """
+    if not data:
+        raise PictureError("empty", "The file is empty. Choose the picture again.")
+    if len(data) > limits.max_bytes:
+        raise PictureError(
+            "too_many_bytes",
+            f"The file is larger than {limits.max_bytes / 1e6:g} MB, the most that is accepted. "
+            "Save the picture smaller or as JPEG.",
+        )
+    with _open(data) as image:
+        width, height = image.size
+        pixels = max(width * height, _pixels_of_a_tile(image))
+        if pixels > limits.max_pixels or max(width, height) > limits.max_side:
+            raise PictureError(
+                "too_many_pixels",
+                f"The picture has {width} x {height} pixels; at most "
+                f"{limits.max_pixels / 1e6:g} megapixels and {limits.max_side} pixels a side are "
+                "accepted. Save it smaller.",
+            )
+        jpeg = layout(data) if image.format in ("JPEG", "MPO") else None
+        if jpeg and jpeg.scans > limits.max_scans:
+            raise PictureError(
+                "damaged",
+                f"The JPEG goes over its pixels {jpeg.scans} times; at most {limits.max_scans} are "
+                "accepted, and programs write about ten. Save the picture again.",
+            )
+        if jpeg and least_side is not None:
+            scale = least_side / min(width, height)
+            image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
+        if room is None:
+            yield image, (width, height)
+            return
+        needed = _bytes_to_decode(image, pixels, jpeg)
+        if needed > room.size:
+            raise PictureError(
+                "too_many_pixels",
+                f"To decode the picture of {width} x {height} pixels takes about "
+                f"{needed / 1e6:.0f} MB of memory; this server gives {room.size / 1e6:.0f} MB. "
+                "Save it smaller, or as a JPEG that is not progressive.",
+            )
+        with room.taken(needed):
+            yield image, (width, height)
+
+
 def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
-    except Exception as error:  # as above: reading the head is decoding, too
+    except Exception as error:  # a decoder may raise anything over damaged bytes
         raise PictureError(
             "not_a_picture",
             f"The file is not a picture of a kind that is read here ({', '.join(FORMATS)}). "
             "Save it as JPEG or PNG.",
         ) from error
+
+
+def _pixels_of_a_tile(image: Image.Image) -> int:
+    """What a TIFF is decoded by, which may be larger than the picture that is cut from it."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 0
+    sides = [image.tag_v2.get(tag, 0) for tag in (_TILE_WIDTH, _TILE_LENGTH)]
+    return math.prod(sides) if all(isinstance(side, int) for side in sides) else 0
+
+
+def _bytes_to_decode(image: Image.Image, pixels: int, jpeg: Layout | None) -> int:
+    """About how much memory the picture takes at once on its way to sRGB, from measurements."""
+    kind = _kind(image)
+    if jpeg:
+        # `draft` has shrunk the picture that is decoded, but not the coefficients that are kept.
+        decoded = image.width * image.height
+        return int(pixels * jpeg.coefficient_bytes + decoded * _PER_PIXEL[kind])
+    return pixels * _PER_PIXEL_OF.get(image.format or "", _PER_PIXEL)[kind]
+
+
+def _kind(image: Image.Image) -> Kind:
+    if image.mode == "F" or image.mode.startswith("I"):
+        return "deep"
+    few = image.mode in ("1", "L", "P", "RGB") and "transparency" not in image.info
+    return "plain" if few else "layered"
+
+
+def _upright(image: Image.Image, size: tuple[int, int]) -> Upright:
+    """Decodes an opened picture of `size`."""
+    width, height = size
+    try:
+        image.load()
+        if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):
+            width, height = height, width
+        ImageOps.exif_transpose(image, in_place=True)
+    except Exception as error:  # a decoder may raise anything over damaged bytes
+        raise PictureError(
+            "damaged",
+            "The picture is damaged or incomplete and cannot be decoded. Save or copy it "
+            f"again. (The decoder says: {error})",
+        ) from error
+    return Upright(_to_srgb(image), width, height)
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -203,9 +305,11 @@ def _to_srgb(image: Image.Image) -> Image.Image:
                 f"The picture is in the colours {colours.mode}, which are not read here. Save it "
                 "as JPEG or PNG.",
             ) from error
-    if alpha is not None:
-        colours = Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
-    return colours
+    if alpha is None:
+        return colours
+    white = Image.new("RGB", colours.size, "white")
+    white.paste(colours, mask=alpha)
+    return white
 
 
 def _without_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

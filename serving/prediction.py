@@ -14,7 +14,7 @@ from msgspec import Meta
 from PIL import Image
 
 from serving import quality
-from serving.classifier import Classifier, Floats
+from serving.classifier import Classifier, Floats, Outputs
 from serving.manifest import Manifest
 from serving.pictures import Prepared, View
 
@@ -91,11 +91,25 @@ def predict(
     model: Classifier, names: Sequence[str], prepared: Sequence[Prepared], *, heatmaps: bool = False
 ) -> list[Prediction]:
     """Runs `model` over prepared pictures in one batch; one answer each, in their order."""
-    outputs = model.run(np.stack([picture.pixels for picture in prepared]))
+    return read(model.manifest, names, prepared, infer(model, prepared), heatmaps=heatmaps)
+
+
+def infer(model: Classifier, prepared: Sequence[Prepared]) -> Outputs:
+    """What the graph of `model` answers for prepared pictures, in one batch."""
+    return model.run(np.stack([picture.pixels for picture in prepared]))
+
+
+def read(
+    manifest: Manifest,
+    names: Sequence[str],
+    prepared: Sequence[Prepared],
+    outputs: Outputs,
+    *,
+    heatmaps: bool = False,
+) -> list[Prediction]:
+    """What `outputs` say of the pictures that they were made from; one answer each."""
     return [
-        _read(
-            model.manifest, name, picture, probability, float(novelty), maps if heatmaps else None
-        )
+        _read(manifest, name, picture, probability, float(novelty), maps if heatmaps else None)
         for name, picture, probability, maps, novelty in zip(
             names, prepared, outputs.probability, outputs.heatmap, outputs.novelty, strict=True
         )

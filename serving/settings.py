@@ -12,12 +12,20 @@ import msgspec
 from msgspec import Meta
 
 from serving.cores import available_cores
+from serving.memory import available_memory
+from serving.networks import NAMED, is_network
 from serving.pictures import Limits
+from serving.platforms import defaults
 
 PREFIX = "LESIONLENS_"
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+Names = tuple[str, ...]
+"""In the environment: separated by commas."""
+
+ClientHeader = Literal["x-forwarded-for", "x-real-ip", "cf-connecting-ip"]
 
 
 class SettingsError(ValueError):
@@ -49,6 +57,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The threads that one run of a model uses. One is right wherever several pictures may come at
     once; more answer a single picture sooner."""
 
+    queue: AtLeastOne = 64
+    """The most pictures that wait for a worker; beyond it a request is turned away at once."""
+
+    deadline_seconds: Seconds = 30
+    """The longest time from a request's last byte to its answer."""
+
+    drain_seconds: Seconds = 25
+    """The longest time that what was taken gets to finish after SIGTERM."""
+
+    memory_bytes: AtLeastOne = msgspec.field(default_factory=lambda: available_memory() // 2)
+    """What pictures may take of the memory while they are sent, wait and are decoded. Default: half
+    of what this process may use, by the machine and its cgroup's limit."""
+
+    max_connections: AtLeastOne = 512
+    """The most connections at a time."""
+
     max_bytes: AtLeastOne = Limits().max_bytes
     """The largest file that is accepted, in bytes."""
 
@@ -58,16 +82,76 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_files: AtLeastOne = 16
     """The most pictures in one request."""
 
+    max_parts: AtLeastOne = 16
+    """The most parts of one request beside its pictures."""
+
     max_request_bytes: AtLeastOne = 64_000_000
-    """The largest body of a request, in bytes."""
+    """The largest body of a request, in bytes; never more than a quarter of `memory_bytes`."""
+
+    max_header_bytes: Annotated[int, Meta(ge=1024)] = 16_384
+    """The largest head of a request or of a part of it, in bytes."""
+
+    header_seconds: Seconds = 10
+    """The longest time for sending a request's head."""
+
+    body_seconds: Seconds = 60
+    """The longest time for sending a request's body."""
+
+    hosts: Names = ()
+    """The names that this server answers to, `*.example.org` for all below one. Default: any; on
+    Render and Railway the name that the platform gave."""
+
+    proxies: Names = ()
+    """Whose word on who asks, and how, is believed: addresses, networks, `private` for all that are
+    in no public network, `cloudflare` for its proxies. Default: nobody's; on Render and Railway the
+    platform's."""
+
+    client_header: ClientHeader = "x-forwarded-for"
+    """The header in which the proxies say who asks. Default on Railway: x-real-ip."""
+
+    rate_limit: Annotated[int, Meta(ge=0)] = 0
+    """The requests for predictions that one client may make in a minute; 0 for any number.
+    Default: 0, on Render and Railway 60."""
+
+    origins: Names = ()
+    """The other sites whose scripts may use the API (CORS), as https://example.org. Default:
+    none."""
+
+    hsts_seconds: Annotated[int, Meta(ge=0)] = 31_536_000
+    """How long a browser that came by HTTPS shall come by nothing else; 0 for not saying."""
+
+    metrics_token: str = ""
+    """With it, /metrics answers whoever sends it as bearer token. Default: there is no /metrics."""
+
+    traces_endpoint: str = ""
+    """Where traces are sent to by OpenTelemetry's protocol over HTTP, as http://collector:4318.
+    OTEL_EXPORTER_OTLP_ENDPOINT is honoured where this is not set. Default: nowhere."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What the log tells: nothing of it names a picture, a file or an address."""
+
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """Lines to read, or an object a line; auto: to read where the log goes to a terminal."""
 
     @property
     def limits(self) -> Limits:
         """What is accepted of a single picture."""
         return Limits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+
+    @property
+    def sent_bytes(self) -> int:
+        """The memory for what is being sent or waits; the rest is for decoding."""
+        return self.memory_bytes // 4
+
+    @property
+    def decoded_bytes(self) -> int:
+        """The memory for pictures that are being decoded."""
+        return self.memory_bytes - self.sent_bytes
+
+    @property
+    def request_bytes(self) -> int:
+        """The largest body of a request that there is ever room for."""
+        return min(self.max_request_bytes, self.sent_bytes)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -80,17 +164,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         values = {name: value for name, value in environment.items() if value}
         known = {PREFIX + name.upper(): name for name in cls.__struct_fields__}
         _check_spelling(values, known)
-        given = {field: values[name] for name, field in known.items() if name in values}
+        given: dict[str, object] = {f: values[name] for name, f in known.items() if name in values}
         sources = {field: name for name, field in known.items()}
-        if "port" not in given and "PORT" in values:
-            given["port"], sources["port"] = values["PORT"], "PORT"
-        for field, value in given.items():
+        for field, other in (("port", "PORT"), ("traces_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT")):
+            if field not in given and other in values:
+                given[field], sources[field] = values[other], other
+        for known_field in msgspec.structs.fields(cls):
+            if known_field.type == Names and known_field.name in given:
+                given[known_field.name] = _split(str(given[known_field.name]))
+        for name, value in given.items():
             try:
-                msgspec.convert({field: value}, cls, strict=False, dec_hook=_decode)
+                msgspec.convert({name: value}, cls, strict=False, dec_hook=_decode)
             except msgspec.ValidationError as error:
                 reason = str(error).split(" - at ")[0]
-                raise SettingsError(f"{sources[field]}={value!r}: {reason}.") from error
-        return msgspec.convert(given, cls, strict=False, dec_hook=_decode)
+                raise SettingsError(
+                    f"{sources[name]}={values[sources[name]]!r}: {reason}."
+                ) from error
+        settings = msgspec.convert(defaults(values) | given, cls, strict=False, dec_hook=_decode)
+        _check_proxies(settings)
+        return settings
 
 
 def default_artifacts(working_directory: Path) -> Path:
@@ -107,6 +199,19 @@ def _check_spelling(names: Iterable[str], known: Iterable[str]) -> None:
         if name != rest and rest not in short:
             for meant in difflib.get_close_matches(rest, short, n=1, cutoff=0.75):
                 raise SettingsError(f"{name} is no setting. Is {PREFIX}{meant} meant?")
+
+
+def _check_proxies(settings: Settings) -> None:
+    for proxy in settings.proxies:
+        if proxy not in NAMED and not is_network(proxy):
+            raise SettingsError(
+                f"{PREFIX}PROXIES: {proxy} is no address or network (as 10.0.0.0/8), nor one of "
+                f"{', '.join(NAMED)}."
+            )
+
+
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 def _decode(kind: type, value: object) -> object:

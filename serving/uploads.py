@@ -6,6 +6,7 @@ against it, so the request's stream goes straight through the parser that Litest
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
@@ -21,14 +22,12 @@ from multipart import (
     parse_options_header,
 )
 
+from serving.admission import Entry
 from serving.inference import Upload
 from serving.problems import ProblemError
 from serving.settings import Settings
 
 FIELD = "images"
-
-_MOST_FIELDS = 16
-"""fields beside the pictures"""
 
 _MOST_TEXT = 1_000
 """bytes of a field that holds no picture"""
@@ -41,12 +40,12 @@ class Form(msgspec.Struct, frozen=True):
     fields: dict[str, str]
 
 
-async def read_form(request: Request[Any, Any, Any], settings: Settings) -> Form:
+async def read_form(request: Request[Any, Any, Any], settings: Settings, entry: Entry) -> Form:
     """Reads the multipart form of `request` into memory, within the limits of `settings`.
 
     Raises:
-        ProblemError: where it is no multipart form, is malformed, holds no file, or is beyond a
-            limit.
+        ProblemError: where it is no multipart form, is malformed, holds no file, is sent too
+            slowly, is beyond a limit, or `entry` has no room for it.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != "multipart/form-data" or not options.get("boundary"):
@@ -56,15 +55,23 @@ async def read_form(request: Request[Any, Any, Any], settings: Settings) -> Form
             f"Send the pictures as multipart/form-data in the field `{FIELD}`, not as "
             f"{sent or 'a body without a type'}. With curl: -F {FIELD}=@picture.jpg",
         )
-    form = _Collector(settings)
     try:
-        with PushMultipartParser(
-            options["boundary"], max_segment_count=settings.max_files + _MOST_FIELDS
-        ) as parser:
-            async for chunk in _chunks(request):
-                for event in parser.parse(chunk):
-                    form.take(event)
-    except (ParserError, ParserLimitReached) as error:
+        async with asyncio.timeout(settings.body_seconds):
+            return await _collect(request, options["boundary"], settings, entry)
+    except TimeoutError as error:
+        raise ProblemError(
+            "too_slow",
+            f"The pictures were not sent within {settings.body_seconds:g} seconds. Send fewer or "
+            "smaller ones, or over a faster connection.",
+            {"connection": "close"},
+        ) from error
+    except ParserLimitReached as error:
+        raise ProblemError(
+            "header_too_large",
+            f"The head of a part of the form is larger than {settings.max_header_bytes} bytes, or "
+            "has too many lines. Give the file a shorter name.",
+        ) from error
+    except ParserError as error:
         raise ProblemError(
             "malformed_form",
             f"The multipart form is incomplete or malformed ({error}). Send it again.",
@@ -73,12 +80,23 @@ async def read_form(request: Request[Any, Any, Any], settings: Settings) -> Form
         if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             raise ProblemError(
                 "request_too_large",
-                f"At most {settings.max_request_bytes / 1e6:g} MB are accepted in one request. "
+                f"At most {settings.request_bytes / 1e6:g} MB are accepted in one request. "
                 "Send fewer or smaller pictures.",
             ) from error
         raise ProblemError(
             "malformed_form", "The request ended before the form did. Send it again."
         ) from error
+
+
+async def _collect(
+    request: Request[Any, Any, Any], boundary: str, settings: Settings, entry: Entry
+) -> Form:
+    form = _Collector(settings)
+    with PushMultipartParser(boundary, max_header_size=settings.max_header_bytes) as parser:
+        async for chunk in _chunks(request):
+            entry.hold(len(chunk))
+            for event in parser.parse(chunk):
+                form.take(event)
     return form.finish()
 
 
@@ -96,6 +114,7 @@ class _Collector:
         self._settings = settings
         self._segment: MultipartSegment | None = None
         self._pieces: list[bytes] = []
+        self._parts = 0
         self._uploads: list[Upload] = []
         self._fields: dict[str, str] = {}
 
@@ -121,6 +140,12 @@ class _Collector:
 
     def _begin(self, segment: MultipartSegment) -> None:
         self._segment, self._pieces = segment, []
+        self._parts += 1
+        if self._parts > self._settings.max_files + self._settings.max_parts:
+            raise ProblemError(
+                "too_many_parts",
+                f"Send at most {self._settings.max_parts} parts beside the pictures.",
+            )
 
     def _check_size(self) -> None:
         assert self._segment is not None

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from onnx.external_data_helper import set_external_data
 
 from serving import manifest
 from serving.classifier import Classifier, load_all
@@ -103,7 +104,7 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
     written = make_artifact(tmp_path)
     (tmp_path / "model.onnx").write_bytes(b"not a graph")
     manifest.save(written, tmp_path)
-    with pytest.raises(ArtifactError, match="onnxruntime cannot load it"):
+    with pytest.raises(ArtifactError, match=r"model\.onnx: (is no ONNX file|onnxruntime cannot)"):
         Classifier(tmp_path)
 
 
@@ -115,3 +116,49 @@ def test_a_graph_with_an_unknown_operator_is_refused(tmp_path: Path) -> None:
     replace_graph(tmp_path, graph)
     with pytest.raises(ArtifactError, match="onnxruntime cannot load it"):
         Classifier(tmp_path)
+
+
+def with_weights_elsewhere(place: str) -> onnx.ModelProto:
+    """A graph one of whose tensors is in another file."""
+    graph = classifier_graph(SEVEN, 64)
+    if place == "initializer":
+        tensor = next(t for t in graph.graph.initializer if t.name == "head")
+    else:
+        tensor = onnx.TensorProto(data_type=onnx.TensorProto.FLOAT, dims=[1], raw_data=b"0000")
+        constant = helper.make_node("Constant", [], ["unused"], value=tensor)
+        branch = helper.make_graph([constant], "branch", [], [])
+        choice = helper.make_node("If", ["c"], ["d"], then_branch=branch)
+        graph.graph.node.append(constant if place == "node" else choice)
+        attribute = graph.graph.node[-1].attribute[0]
+        tensor = attribute.t if place == "node" else attribute.g.node[0].attribute[0].t
+    set_external_data(tensor, location="/etc/hostname", length=4)
+    tensor.ClearField("raw_data")
+    return graph
+
+
+@pytest.mark.parametrize("place", ["initializer", "node", "branch"])
+def test_a_graph_that_names_another_file_is_refused(tmp_path: Path, place: str) -> None:
+    make_artifact(tmp_path)
+    loaded = manifest.load(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(with_weights_elsewhere(place).SerializeToString())
+    manifest.save(loaded, tmp_path)
+    with pytest.raises(ArtifactError, match=r"model\.onnx: keeps weights in another file"):
+        Classifier(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.9])
+def test_a_graph_that_was_cut_off_is_refused(tmp_path: Path, share: float) -> None:
+    make_artifact(tmp_path)
+    loaded = manifest.load(tmp_path)
+    graph = (tmp_path / "model.onnx").read_bytes()
+    (tmp_path / "model.onnx").write_bytes(graph[: int(share * len(graph))])
+    manifest.save(loaded, tmp_path)
+    with pytest.raises(ArtifactError) as caught:
+        Classifier(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_has_not_changed_is_not_loaded_again(artifacts: Path) -> None:
+    first = load_all(artifacts)
+    again = load_all(artifacts, loaded=first.values())
+    assert all(again[name] is model for name, model in first.items())

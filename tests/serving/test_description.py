@@ -67,7 +67,9 @@ def test_an_example_answer_fits_its_description(description: dict[str, Any]) -> 
 
 def test_refusals_are_described_as_problem_details(description: dict[str, Any]) -> None:
     responses = description["paths"]["/api/v1/predictions"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "404", "413", "415", "422"}
+    assert set(responses) == {
+        *("200", "400", "404", "408", "413", "415", "421", "422", "429", "431", "503")
+    }
     for status in set(responses) - {"200"}:
         content = responses[status]["content"]["application/problem+json"]
         assert set(resolve(description, content["schema"])["required"]) == {

@@ -3,9 +3,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import struct
+import subprocess
+import sys
 import zlib
 from itertools import pairwise
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,9 +17,12 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms
 
 from serving.manifest import Preprocessing
+from serving.memory import Room
 from serving.pictures import FORMATS, Limits, PictureError, decode, fit, prepare
 from tests.drawings import draw_lesion, encode
+from tests.serving.odd_files import jpeg_of_many_scans, tiff_with_a_huge_tile
 
+ROOT = Path(__file__).parents[2]
 LIMITS = Limits(max_bytes=2_000_000, max_pixels=4_000_000)
 SQUASH = Preprocessing(fit="squash", size=32)
 
@@ -259,6 +265,111 @@ def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     with pytest.raises(PictureError) as caught:
         decode(bomb, LIMITS)
     assert caught.value.reason == "too_many_pixels"
+
+
+def test_a_tile_counts_where_it_is_larger_than_its_picture() -> None:
+    with pytest.raises(PictureError) as caught:
+        decode(tiff_with_a_huge_tile(4_000), LIMITS)
+    assert caught.value.reason == "too_many_pixels"
+    assert decode(tiff_with_a_huge_tile(64), LIMITS).width == 16
+
+
+def test_a_jpeg_that_goes_over_its_pixels_too_often_is_refused() -> None:
+    with pytest.raises(PictureError, match="201 times; at most 100") as caught:
+        decode(jpeg_of_many_scans(64, 200), LIMITS)
+    assert caught.value.reason == "damaged"
+    assert decode(jpeg_of_many_scans(64, 99), LIMITS).width == 64
+
+
+def test_a_picture_without_room_is_refused_with_what_it_needs() -> None:
+    data = encode(Image.new("RGB", (1000, 800)), "PNG")
+    with pytest.raises(
+        PictureError, match=r"about 8 MB of memory; this server gives 7 MB"
+    ) as caught:
+        prepare(data, SQUASH, LIMITS, Room(7_000_000))
+    assert caught.value.reason == "too_many_pixels"
+    room = Room(8_000_000)
+    assert prepare(data, SQUASH, LIMITS, room).width == 1000
+    assert room.used == 0
+
+
+def test_room_is_given_back_by_a_damaged_picture_too() -> None:
+    room = Room(8_000_000)
+    with pytest.raises(PictureError):
+        prepare(encode(draw_lesion(1, 64, 48), "PNG")[:-200], SQUASH, LIMITS, room)
+    assert room.used == 0
+
+
+def test_a_jpeg_needs_room_for_what_is_left_of_it() -> None:
+    # Shrunk while it is decoded it takes little; if it is progressive, all it holds.
+    large = Image.new("RGB", (2000, 2000), "tan")
+    plain, progressive = encode(large), encode(large, progressive=True, subsampling=0)
+    assert prepare(plain, SQUASH, LIMITS, Room(1_000_000)).width == 2000
+    with pytest.raises(PictureError, match="not progressive"):
+        prepare(progressive, SQUASH, LIMITS, Room(20_000_000))
+    assert prepare(progressive, SQUASH, LIMITS, Room(30_000_000)).width == 2000
+
+
+MEASURE = """
+import re, sys
+from contextlib import contextmanager
+from pathlib import Path
+from serving.manifest import Preprocessing
+from serving.memory import Room, return_what_is_freed
+from serving.pictures import prepare
+
+class Watched(Room):
+    @contextmanager
+    def taken(self, count):
+        self.count = count
+        yield
+
+def memory(what):
+    return int(re.search(what + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+return_what_is_freed()
+for name in sys.argv[1:]:
+    data, room, crop = Path(name).read_bytes(), Watched(), Preprocessing(fit="crop", size=32)
+    for _ in range(2):  # what is made once is there the second time
+        before = memory("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")
+        prepare(data, crop, None, room)
+    print(room.count, memory("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from Linux's /proc")
+def test_decoding_takes_no_more_room_than_is_set_aside(tmp_path: Path) -> None:
+    kinds: list[tuple[str, str, dict[str, Any]]] = [
+        ("RGB", "PNG", {}),
+        ("RGBA", "PNG", {}),
+        ("LA", "PNG", {}),
+        ("P", "GIF", {}),
+        ("I;16", "PNG", {}),
+        ("CMYK", "TIFF", {"compression": "tiff_lzw"}),
+        ("RGBA", "TIFF", {"compression": "tiff_lzw"}),
+        ("RGB", "WEBP", {"method": 0}),
+        ("RGBA", "WEBP", {"method": 0, "lossless": True, "quality": 0}),
+        ("RGB", "AVIF", {"speed": 10}),
+        ("RGBA", "AVIF", {"speed": 10}),
+        ("RGB", "JPEG", {"progressive": True, "subsampling": 0}),
+    ]
+    names = []
+    for number, (mode, format, options) in enumerate(kinds):
+        picture = draw_lesion(1, 100, 100).resize((1400, 1400))
+        if mode in ("RGBA", "LA"):
+            picture.putalpha(128)
+        if mode == "I;16":
+            picture = picture.convert("L")
+        (tmp_path / f"{number}").write_bytes(encode(picture.convert(mode), format, **options))
+        names.append(str(tmp_path / f"{number}"))
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE, *names], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    for kind, line in zip(kinds, run.stdout.splitlines(), strict=True):
+        set_aside, taken = map(int, line.split())
+        assert set_aside / 4 < taken < set_aside + 4_000_000, kind
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,137 @@
+"""Who is let in with pictures: nobody while the server stops or is full, all others to the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from litestar.connection import Request
+from litestar.types import Receive
+
+from serving.memory import Room
+from serving.problems import ClientGoneError, OverloadedError, ProblemError
+from serving.settings import Settings
+from serving.workers import Workers
+
+T = TypeVar("T")
+
+
+class Admission:
+    """Counts the requests that were taken, and what they hold in memory while they are sent."""
+
+    def __init__(self, settings: Settings, workers: Workers) -> None:
+        self.room = Room(settings.sent_bytes)
+        self.taken = 0
+        self.draining = False
+        self._deadline = settings.deadline_seconds
+        self._workers = workers
+
+    def drain(self) -> None:
+        """Takes no request from now on."""
+        self.draining = True
+
+    def check(self) -> None:
+        """Refuses where the server stops.
+
+        Raises:
+            ProblemError: so that the request is sent to another server.
+        """
+        if self.draining:
+            raise ProblemError(
+                "draining",
+                "This server is stopping and takes nothing more. Send the request again.",
+                {"retry-after": "1", "connection": "close"},
+            )
+
+    @asynccontextmanager
+    async def enter(self, request: Request[Any, Any, Any]) -> AsyncIterator[Entry]:
+        """Takes a request, or turns it away before its body is read.
+
+        Raises:
+            ProblemError: where the server stops, or has no room for what the request announces.
+            QueueFullError: where too many pictures wait.
+        """
+        self.check()
+        self._workers.check()
+        entry = Entry(self.room, self._workers, self._deadline)
+        announced = request.content_length or 0
+        # What is announced is only looked at: a body that never comes must not take room.
+        if 0 < announced <= self.room.size:
+            entry.expect(announced)
+        self.taken += 1
+        try:
+            yield entry
+        finally:
+            self.taken -= 1
+            entry.leave()
+
+
+class Entry:
+    """A request that was taken: what it holds in memory, and how long it may last."""
+
+    def __init__(self, room: Room, workers: Workers, deadline: float) -> None:
+        self._room = room
+        self._workers = workers
+        self._deadline = deadline
+        self._held = 0
+
+    def expect(self, count: int) -> None:
+        """Makes sure that there is room for `count` bytes, as far as one can tell now.
+
+        Raises:
+            OverloadedError: where there is none.
+        """
+        self.hold(count)
+        self.leave()
+
+    def hold(self, count: int) -> None:
+        """Takes `count` bytes of what is sent into memory.
+
+        Raises:
+            OverloadedError: where there is no room for them.
+        """
+        if not self._room.try_take(count):
+            raise OverloadedError(self._workers.retry_after)
+        self._held += count
+
+    def leave(self) -> None:
+        """Gives back all that it holds."""
+        self._room.give(self._held)
+        self._held = 0
+
+    async def finish(self, receive: Receive, work: Awaitable[T]) -> T:
+        """The result of `work`, which is given up at the deadline or once the client has gone.
+
+        `receive` is the request's, whose body was read.
+
+        Raises:
+            ProblemError: where the deadline passed.
+            ClientGoneError: where nobody waits for the answer any more.
+        """
+        task = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(_gone(receive))
+        try:
+            await asyncio.wait(
+                (task, gone), timeout=self._deadline, return_when=asyncio.FIRST_COMPLETED
+            )
+            if task.done():
+                return task.result()
+            if gone.done():
+                raise ClientGoneError
+            raise ProblemError(
+                "too_late",
+                f"The answer was not ready within {self._deadline:g} seconds, and was given up. "
+                "Send fewer pictures, or again in a while.",
+                {"retry-after": str(self._workers.retry_after)},
+            )
+        finally:
+            gone.cancel()
+            task.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    """Returns once the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

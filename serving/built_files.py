@@ -1,0 +1,92 @@
+"""The page's built files under /static: small on the way, and not sent again to who has them."""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import Path
+from typing import Any, cast
+
+from litestar import Router, get, head
+from litestar.connection import Request
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+from litestar.response import File, Response
+
+STATIC = Path(__file__).resolve().parent / "static"
+STATIC_URL = "/static"
+
+_HASHED = "assets/"
+"""the folder of files whose name holds their hash, so that they may be kept for good"""
+
+_YEAR = 365 * 24 * 3600
+
+_COMPRESSED = ".gz"
+"""the ending of what the build compressed: doing so at each request would cost more than it saves.
+
+Litestar's own static files do not say so of one file without saying so of all that follow.
+"""
+
+
+def static_routes(folder: Path = STATIC) -> Router:
+    """The built files of `folder` under /static."""
+    folder = folder.resolve()
+
+    @get("/{file_path:path}", include_in_schema=False)
+    async def get_file(request: Request[Any, Any, Any], file_path: FromPath[Path]) -> Response[Any]:
+        return _answer(folder, file_path, request)
+
+    @head("/{file_path:path}", include_in_schema=False)
+    async def head_file(request: Request[Any, Any, Any], file_path: FromPath[Path]) -> File:
+        answer = _answer(folder, file_path, request)
+        return cast("File", answer)  # or 304, which Litestar does not let a head declare
+
+    return Router(STATIC_URL, route_handlers=[get_file, head_file])
+
+
+def _answer(folder: Path, path: Path, request: Request[Any, Any, Any]) -> Response[Any]:
+    name = path.as_posix().lstrip("/")
+    file = _find(folder, name)
+    headers = {
+        "cache-control": f"max-age={_YEAR}, public, immutable"
+        if name.startswith(_HASHED)
+        else "max-age=3600, public",
+        "vary": "accept-encoding",
+    }
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        smaller = file.with_name(file.name + _COMPRESSED)
+        if smaller.is_file():
+            file = smaller
+            headers["content-encoding"] = "gzip"
+    info = file.stat()
+    headers["etag"] = f'"{info.st_mtime_ns:x}-{info.st_size:x}{file.suffix}"'
+    if _is_known(headers["etag"], request.headers.get("if-none-match", "")):
+        return Response(None, status_code=304, headers=headers)
+    return File(
+        file,
+        headers=headers,
+        media_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
+        content_disposition_type="inline",
+        filename=Path(name).name,
+    )
+
+
+def _find(folder: Path, name: str) -> Path:
+    """The file of that name.
+
+    Raises:
+        NotFoundException: where there is none that is meant to be sent.
+    """
+    hidden = any(part.startswith(".") for part in name.split("/"))
+    meant = not hidden and not name.endswith(_COMPRESSED)
+    try:
+        file = (folder / name).resolve()
+        if meant and file.is_relative_to(folder) and file.is_file():
+            return file
+    except (OSError, ValueError):
+        pass  # a name that no file can have
+    raise NotFoundException
+
+
+def _is_known(tag: str, known: str) -> bool:
+    """Whether `known`, the list of a conditional request, holds `tag` (RFC 9110, 13.1.2)."""
+    return tag in {other.strip().removeprefix("W/") for other in known.split(",")}

@@ -1,0 +1,145 @@
+"""Connections of the server: none may be held by sending slowly, and refusals are problem details.
+
+Uvicorn ends a connection that is silent between two requests, but not one that sends a request's
+head byte by byte, and answers what it cannot read in plain text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import sys
+
+import h11
+import msgspec
+from uvicorn._types import ASGIReceiveCallable, ASGISendCallable
+from uvicorn._types import Scope as UvicornScope
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from serving.problems import MEDIA_TYPE, OverloadedError, Problem, plain, problem
+from serving.security import HEADERS
+from serving.settings import Settings
+
+_LINGER_SECONDS = 5
+"""beyond the time for a body, so that whoever reads it may answer first"""
+
+
+def connection_class(settings: Settings) -> type[H11Protocol]:
+    """The class of connections within the limits of `settings`."""
+
+    class LimitedConnection(_Connection):
+        limits = settings
+
+    return LimitedConnection
+
+
+class _Connection(H11Protocol):
+    limits: Settings
+    _timer: asyncio.TimerHandle | None = None
+    _awaited: object = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it, too
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.max_connections:
+            self.app = _turn_away
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_for(None, 0)
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        error = sys.exception()
+        too_large = (
+            isinstance(error, h11.RemoteProtocolError)
+            and error.error_status_hint == http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        )
+        if too_large:
+            self._refuse(
+                problem(
+                    "header_too_large",
+                    f"The head of the request is larger than {self.limits.max_header_bytes} "
+                    "bytes. Send fewer or shorter headers.",
+                )
+            )
+        else:
+            self._refuse(plain(400, "What was sent is no HTTP/1.1 request. Send it again."))
+
+    def _watch(self) -> None:
+        """Allows for what is being sent its time, from when it began."""
+        if self.transport.is_closing():
+            self._wait_for(None, 0)
+        elif self.conn.their_state is h11.IDLE:
+            self._wait_for(h11.IDLE, self.limits.header_seconds)
+        elif self.conn.their_state is h11.SEND_BODY:
+            self._wait_for(h11.SEND_BODY, self.limits.body_seconds + _LINGER_SECONDS)
+        else:
+            self._wait_for(None, 0)
+
+    def _wait_for(self, awaited: object, seconds: float) -> None:
+        if awaited is self._awaited:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._awaited = awaited
+        if awaited is not None:
+            self._timer = self.loop.call_later(seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        """Ends a connection whose request did not come in time; one that began it is told."""
+        if self.transport.is_closing():
+            return
+        if self._awaited is h11.IDLE and self.conn.trailing_data[0]:
+            self._refuse(
+                problem(
+                    "too_slow",
+                    f"The head of the request was not sent within "
+                    f"{self.limits.header_seconds:g} seconds. Send it again.",
+                )
+            )
+        else:
+            self.transport.close()
+
+    def _refuse(self, details: Problem) -> None:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = msgspec.json.encode(details)
+            headers = {
+                **HEADERS,
+                "content-type": MEDIA_TYPE,
+                "content-length": str(len(body)),
+                "connection": "close",
+            }
+            for event in (
+                h11.Response(status_code=details.status, headers=list(headers.items())),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+async def _turn_away(
+    scope: UvicornScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+) -> None:
+    """Answers a request of a connection that is one too many."""
+    error = OverloadedError(1)
+    body = msgspec.json.encode(error.problem)
+    headers = {
+        **HEADERS,
+        **error.headers,
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        "connection": "close",
+    }
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": error.problem.status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,64 @@
+"""What a JPEG's markers tell of the work and memory that decoding it takes, before any is done.
+
+ITU-T T.81, annex B.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ALONE = frozenset(range(0xD0, 0xD8)) | {0x01}
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """How a JPEG is laid out.
+
+    `scans` is how often its pixels are gone over. With more than one scan the decoder keeps every
+    coefficient until the last: `coefficient_bytes` for each pixel, else 0.
+    """
+
+    scans: int
+    coefficient_bytes: float
+
+
+def layout(data: bytes) -> Layout:
+    """The layout of the JPEG file `data`; of one that cannot be followed, what it takes at most."""
+    try:
+        return _layout(data)
+    except IndexError:  # it ends within its head, which the decoder will refuse
+        return Layout(scans=1, coefficient_bytes=6)
+
+
+def _layout(data: bytes) -> Layout:
+    components, progressive, samples = 0, False, 3.0
+    place = 2
+    while True:
+        while data[place] != 0xFF or data[place + 1] in (0x00, 0xFF):
+            place += 1
+        marker, place = data[place + 1], place + 2
+        if marker in _ALONE or marker == _SOI:
+            continue
+        if marker == _EOI:
+            return Layout(scans=0, coefficient_bytes=0)
+        if marker in _FRAMES:
+            progressive = marker in _PROGRESSIVE
+            components = data[place + 7]
+            samples = _samples(data[place + 8 : place + 8 + 3 * components])
+        if marker == _SOS:
+            break
+        place += int.from_bytes(data[place : place + 2], "big")
+    if not progressive and data[place + 2] >= components:
+        return Layout(scans=1, coefficient_bytes=0)
+    end = data.find(bytes((0xFF, _EOI)), place)
+    scans = data.count(bytes((0xFF, _SOS)), place, end if end >= 0 else len(data))
+    return Layout(scans=scans + 1, coefficient_bytes=2 * samples)
+
+
+def _samples(components: bytes) -> float:
+    """Samples for each pixel, over all components: 3 of full colour, 1.5 of halved chroma."""
+    factors = [(factor >> 4, factor & 15) for factor in components[1::3]]
+    widest, highest = (max((f[axis] for f in factors), default=1) or 1 for axis in (0, 1))
+    return sum(across * down for across, down in factors) / (widest * highest)

@@ -1,0 +1,107 @@
+"""The server's process: uvicorn, which finishes what was taken before it ends, and loads anew."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from types import FrameType
+
+import uvicorn
+from litestar import Litestar
+
+from serving.admission import Admission
+from serving.connections import connection_class
+from serving.inference import Inference
+from serving.manifest import ArtifactError
+from serving.proxies import behind_proxies
+from serving.settings import Settings
+
+_log = logging.getLogger("lesionlens")
+
+
+def run(app: Litestar, settings: Settings) -> None:
+    """Serves the application of `create_app` until a signal ends it."""
+    server = Server(app, settings)
+    with suppress(KeyboardInterrupt):  # asked for, and done
+        server.run()
+    if not server.started:
+        sys.exit(1)
+
+
+class Server(uvicorn.Server):
+    """SIGTERM and SIGINT: takes nothing more, and ends once all that was taken is answered.
+
+    A second one ends it at once. SIGHUP loads the models that changed; where the server runs in a
+    terminal it means that the terminal was closed, and ends it.
+    """
+
+    def __init__(self, app: Litestar, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                behind_proxies(app, settings.proxies, settings.client_header),
+                host=settings.host,
+                port=settings.port,
+                http=connection_class(settings),
+                ws="none",
+                lifespan="on",
+                h11_max_incomplete_event_size=settings.max_header_bytes,
+                # The application logs each answer; uvicorn's own log would name addresses.
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                # `behind_proxies` does it.
+                proxy_headers=False,
+            )
+        )
+        self._admission: Admission = app.state.admission
+        self._inference: Inference = app.state.inference
+        self._drain_seconds = settings.drain_seconds
+        self._stop: tuple[int, FrameType | None] | None = None
+        self._stop_by = 0.0
+        self._loading: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Also listens for SIGHUP."""
+        await super().startup(sockets)
+        in_terminal = sys.stdin is not None and sys.stdin.isatty()
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if hasattr(signal, "SIGHUP") and in_main_thread and not in_terminal:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._load_models)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begins to drain, or ends at once where it does already."""
+        if self._stop is not None:
+            super().handle_exit(sig, frame)
+            return
+        self._admission.drain()
+        self._stop = (sig, frame)
+        self._stop_by = time.monotonic() + self._drain_seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ends the server once it is drained, or has had its time for that."""
+        if self._stop is not None and not self.should_exit:
+            left = self._stop_by - time.monotonic()
+            if not self._admission.taken or left <= 0:
+                # What is left is for answers that are still on their way.
+                self.config.timeout_graceful_shutdown = max(1, round(left))
+                super().handle_exit(*self._stop)
+        return await super().on_tick(counter)
+
+    def _load_models(self) -> None:
+        if self._loading is None or self._loading.done():
+            self._loading = asyncio.create_task(self._load())
+
+    async def _load(self) -> None:
+        try:
+            await asyncio.to_thread(self._inference.load)
+        except ArtifactError as error:
+            _log.error("The models stay as they are: %s", error)
+        else:
+            names = ", ".join(manifest.name for manifest in self._inference.manifests)
+            _log.info("Models: %s", names)

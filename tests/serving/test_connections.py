@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from serving.settings import Settings
+from tests.drawings import draw_lesion, encode
+from tests.serving.live import Live, serving
+
+MOLE = encode(draw_lesion(1))
+GET = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
+POST = (
+    b"POST /api/v1/predictions HTTP/1.1\r\nHost: here\r\n"
+    b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\n\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def live(settings: Settings, static: Path) -> Iterator[Live]:
+    impatient = msgspec.structs.replace(
+        settings,
+        port=0,
+        header_seconds=0.3,
+        body_seconds=0.3,
+        max_header_bytes=2_000,
+        max_connections=3,
+    )
+    with serving(impatient, static) as live:
+        yield live
+
+
+def answer(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
+    """The status, headers and JSON of all that comes until the connection is closed."""
+    received = b""
+    while piece := connection.recv(65536):
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    return int(first.split()[1]), headers, json.loads(body)
+
+
+def test_a_head_that_is_sent_too_slowly_is_refused(live: Live) -> None:
+    with live.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: he")
+        status, headers, details = answer(connection)
+    assert status == 408
+    assert headers["content-type"] == "application/problem+json"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert details["type"] == "/api/v1/problems#too_slow"
+
+
+def test_sending_byte_by_byte_gains_no_time(live: Live) -> None:
+    with live.connect() as connection:
+        connection.settimeout(0.02)
+        for _ in range(500):
+            connection.sendall(b"G")
+            try:
+                assert connection.recv(65536).startswith(b"HTTP/1.1 408")
+                break
+            except TimeoutError:
+                continue
+        else:
+            pytest.fail("the server waits as long as anything comes")
+
+
+def test_a_second_request_has_no_more_time_than_the_first(live: Live) -> None:
+    with live.connect() as connection:
+        connection.sendall(GET + GET[:20])
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    assert received.count(b"HTTP/1.1 200") == 1
+
+
+def test_a_connection_that_sends_nothing_is_closed(live: Live) -> None:
+    with live.connect() as connection:
+        assert connection.recv(1) == b""
+
+
+def test_a_body_that_is_sent_too_slowly_is_refused(live: Live) -> None:
+    with live.connect() as connection:
+        connection.sendall(POST % 5000 + b"--x\r\n")
+        status, headers, details = answer(connection)
+    assert status == 408
+    assert headers["connection"] == "close"
+    assert details["type"] == "/api/v1/problems#too_slow"
+    assert "0.3 seconds" in details["detail"]
+
+
+@pytest.mark.parametrize("where", ["header", "address"])
+def test_a_head_that_is_too_large_is_refused(live: Live, where: str) -> None:
+    name = b"a" * 5_000
+    head = (
+        b"GET /" + name + b" HTTP/1.1\r\n"
+        if where == "address"
+        else b"GET / HTTP/1.1\r\nX: " + name
+    )
+    with live.connect() as connection:
+        connection.sendall(head)
+        status, headers, details = answer(connection)
+    assert status == 431
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert details["type"] == "/api/v1/problems#header_too_large"
+    assert "2000 bytes" in details["detail"]
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01 this is TLS\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"])
+def test_what_is_no_request_is_refused(live: Live, sent: bytes) -> None:
+    with live.connect() as connection:
+        connection.sendall(sent)
+        status, headers, details = answer(connection)
+    assert (status, details["status"]) == (400, 400)
+    assert "server" not in headers
+
+
+def test_a_connection_too_many_is_turned_away(live: Live) -> None:
+    waiting = [live.connect() for _ in range(3)]
+    try:
+        with live.connect() as connection:
+            connection.sendall(GET)
+            status, headers, details = answer(connection)
+    finally:
+        for other in waiting:
+            other.close()
+    assert status == 503
+    assert headers["retry-after"] == "1"
+    assert details["type"] == "/api/v1/problems#overloaded"
+
+
+def test_nothing_of_it_is_an_error_of_the_servers(
+    live: Live, caplog: pytest.LogCaptureFixture
+) -> None:
+    with live.connect() as connection:
+        connection.sendall(POST % 5000 + b"--x\r\n")
+    with live.connect() as connection:
+        connection.sendall(POST.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked"))
+        connection.sendall(b"not a chunk\r\n")
+        assert answer(connection)[0] == 400
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

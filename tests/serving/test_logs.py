@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from litestar.testing import TestClient
+
+from serving import logs
+from serving.app import create_app
+from serving.inference import Inference
+from serving.settings import Settings
+from tests.drawings import draw_lesion, encode
+
+URL = "/api/v1/predictions"
+MOLE = encode(draw_lesion(1))
+SECRET = "my-secret.jpg"
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    """What goes into a log of objects."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(logs.JsonFormatter())
+    # The tests' own client names the addresses that it asks.
+    handler.addFilter(lambda record: record.name != "httpx")
+    root = logging.getLogger()
+    root.addHandler(handler)
+    level = root.level
+    root.setLevel(logging.DEBUG)
+    yield written
+    root.setLevel(level)
+    root.removeHandler(handler)
+
+
+def lines(written: io.StringIO) -> list[dict[str, Any]]:
+    every = [json.loads(line) for line in written.getvalue().splitlines()]
+    return [line for line in every if "request_id" in line]
+
+
+def test_a_line_tells_of_its_request_by_the_id_that_the_answer_carries(
+    client: TestClient[Any], written: io.StringIO
+) -> None:
+    response = client.post(URL, files=[("images", (SECRET, MOLE))] * 2)
+    (line,) = lines(written)
+    assert line["request_id"] == response.headers["x-request-id"]
+    assert (line["method"], line["route"], line["status"]) == ("POST", URL, 200)
+    assert line["level"] == "info"
+    assert line["pictures"] == 2
+    assert line["seconds"] > 0
+    assert "problem" not in line
+    assert SECRET not in written.getvalue()
+
+
+def test_a_refusal_is_told_with_its_reason(client: TestClient[Any], written: io.StringIO) -> None:
+    client.post(URL, files=[("images", (SECRET, b"bad"))])
+    client.post("/", files=[("images", (SECRET, b""))])
+    client.get(f"/{SECRET}")
+    client.get(f"/static/{SECRET}?name={SECRET}")
+    told = [(line["problem"], line["route"]) for line in lines(written)]
+    assert told == [
+        ("not_a_picture", URL),
+        ("empty", "/"),
+        ("status_404", "(no such address)"),
+        ("status_404", "/static/{file_path}"),
+    ]
+    assert SECRET not in written.getvalue()
+
+
+def test_every_request_has_its_own_id(client: TestClient[Any]) -> None:
+    forged = {"x-request-id": SECRET}
+    ids = {client.get(path, headers=forged).headers["x-request-id"] for path in ("/", "/x")}
+    ids |= {client.get("/healthz").headers["x-request-id"]}
+    assert len(ids) == 3
+    assert SECRET not in ids
+
+
+def test_what_nobody_foresaw_is_found_by_the_same_id(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, written: io.StringIO
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(Inference, "answer", fail)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        response = client.post(URL, files=[("images", (SECRET, MOLE))])
+    error, line = lines(written)
+    assert error["level"] == "error"
+    assert "RuntimeError in a request" in error["message"]
+    assert error["request_id"] == line["request_id"] == response.headers["x-request-id"]
+    assert SECRET not in written.getvalue()
+
+
+@pytest.mark.parametrize("formatter", [logs.TextFormatter(), logs.JsonFormatter()])
+def test_an_exceptions_message_is_in_no_log(formatter: logging.Formatter) -> None:
+    try:
+        raise ValueError(SECRET)
+    except ValueError as error:
+        info = (type(error), error, error.__traceback__)
+    record = logging.LogRecord("uvicorn.error", logging.ERROR, __file__, 1, "failed", (), info)
+    written = formatter.format(record)
+    assert "ValueError" in written
+    assert "test_an_exceptions_message_is_in_no_log" in written
+    assert SECRET not in written
+
+
+@pytest.mark.parametrize(("form", "is_json"), [("auto", True), ("json", True), ("text", False)])
+def test_where_nobody_reads_along_it_is_objects(
+    form: Any, is_json: bool, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    logs.configure(msgspec.structs.replace(settings, log_format=form))
+    (handler,) = root.handlers
+    assert isinstance(handler.formatter, logs.JsonFormatter) is is_json

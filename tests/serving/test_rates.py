@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from litestar import Litestar
+from litestar.stores.memory import MemoryStore
+
+from serving import rates
+
+
+def test_clients_that_never_return_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "_SWEEP_SECONDS", 0.01)
+
+    async def remembered() -> bool:
+        app = Litestar()
+        store = app.stores.get(rates.STORE)
+        assert isinstance(store, MemoryStore)
+        async with rates.sweeping(app):
+            await store.set("client", b"once", expires_in=timedelta(milliseconds=1))
+            for _ in range(100):
+                await asyncio.sleep(0.01)
+                if not store._store:
+                    return False
+        return True
+
+    assert not asyncio.run(remembered())

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.artifact_factory import TWO, make_artifact, make_artifacts
+from tests.drawings import draw_lesion, encode
+from tests.serving.live import Process, patient_client, process, wait_until
+
+URL = "/api/v1/predictions"
+MOLE = encode(draw_lesion(1))
+TOKEN = {"authorization": "Bearer token"}
+
+SLOW = """
+import time
+from serving.inference import Inference
+quick = Inference.answer
+def slow(*arguments, **options):
+    time.sleep({seconds})
+    return quick(*arguments, **options)
+Inference.answer = slow
+"""
+
+
+@pytest.fixture
+def environment(artifacts: Path) -> dict[str, str]:
+    return {
+        "LESIONLENS_ARTIFACTS": str(artifacts),
+        "LESIONLENS_WORKERS": "2",
+        "LESIONLENS_METRICS_TOKEN": "token",
+    }
+
+
+def post(server: Process, data: bytes = MOLE) -> httpx.Response:
+    with patient_client() as client:
+        return client.post(server.url + URL, files=[("images", ("a.jpg", data))])
+
+
+def taken(server: Process) -> bool:
+    metrics = httpx.get(server.url + "/metrics", headers=TOKEN).text
+    return "\nlesionlens_requests_taken 1.0\n" in metrics
+
+
+def test_sigterm_finishes_what_was_taken_and_refuses_the_rest(
+    environment: dict[str, str],
+) -> None:
+    with process(environment, SLOW.format(seconds=2)) as server, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(post, server)
+        wait_until(lambda: taken(server))
+        server.send(signal.SIGTERM)
+        wait_until(lambda: httpx.get(server.url + "/readyz").status_code == 503)
+        assert httpx.get(server.url + "/healthz").status_code == 200
+        refused = post(server)
+        assert refused.status_code == 503
+        assert refused.json()["type"] == "/api/v1/problems#draining"
+        assert refused.headers["retry-after"] == "1"
+        assert first.result().status_code == 200
+        assert server.wait() == -signal.SIGTERM
+
+
+def test_it_waits_no_longer_than_it_is_told(environment: dict[str, str]) -> None:
+    environment["LESIONLENS_DRAIN_SECONDS"] = "0.2"
+    environment["LESIONLENS_DEADLINE_SECONDS"] = "300"
+    with process(environment, SLOW.format(seconds=50)) as server, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(post, server)
+        wait_until(lambda: taken(server))
+        server.send(signal.SIGTERM)
+        assert server.wait() == -signal.SIGTERM
+        with pytest.raises(httpx.HTTPError):
+            first.result().raise_for_status()
+
+
+def test_without_anything_to_finish_it_ends_at_once(environment: dict[str, str]) -> None:
+    with process(environment) as server:
+        server.send(signal.SIGINT)
+        assert server.wait() == 0
+
+
+@pytest.fixture
+def changing(tmp_path: Path, environment: dict[str, str]) -> Iterator[tuple[Process, Path]]:
+    """A server and the folder of its models, which may be changed."""
+    root = make_artifacts(tmp_path / "models")
+    with process({**environment, "LESIONLENS_ARTIFACTS": str(root)}) as server:
+        yield server, root
+
+
+def models(server: Process) -> dict[str, str]:
+    listed = httpx.get(server.url + "/api/v1/models").json()
+    return {model["name"]: model["title"] for model in listed}
+
+
+def test_sighup_loads_what_changed(changing: tuple[Process, Path]) -> None:
+    server, root = changing
+    make_artifact(root / "third", name="third", classes=TWO)
+    make_artifact(root / "cnn", name="cnn", classes=TWO, title="A better CNN")
+    server.send(signal.SIGHUP)
+    wait_until(lambda: "third" in models(server))
+    assert models(server)["cnn"] == "A better CNN"
+    assert post(server).status_code == 200
+
+
+def test_a_bad_model_leaves_the_old_ones_at_work(changing: tuple[Process, Path]) -> None:
+    server, root = changing
+    before = models(server)
+    shutil.copytree(root / "cnn", root / "third")
+    (root / "mobilenet" / "model.onnx").write_bytes(b"half of it")
+    server.send(signal.SIGHUP)
+    wait_until(lambda: any("The models stay as they are" in line for line in server.lines))
+    assert models(server) == before
+    assert post(server).status_code == 200
+
+
+def test_pictures_that_are_too_much_together_are_decoded_in_turn(
+    environment: dict[str, str],
+) -> None:
+    # Each takes about 110 MB to decode, by what is set aside 144 MB; four at once would take 440.
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 4), np.uint8)
+    picture = Image.fromarray(noise).resize((2828, 2828), Image.Resampling.NEAREST)
+    data = encode(picture, "PNG", compress_level=1)
+    environment["LESIONLENS_WORKERS"] = "4"
+    environment["LESIONLENS_MEMORY_BYTES"] = "200000000"
+    with process(environment) as server, ThreadPoolExecutor(4) as pool:
+        post(server)
+        before = server.memory()
+        statuses = [r.status_code for r in pool.map(post, [server] * 4, [data] * 4)]
+        assert statuses == [200] * 4
+        assert server.memory("VmHWM") - before < 200_000_000

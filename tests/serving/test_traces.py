@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import msgspec
+import pytest
+from litestar.testing import TestClient
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from serving.app import create_app
+from serving.settings import Settings
+from tests.drawings import draw_lesion, encode
+
+URL = "/api/v1/predictions"
+MOLE = encode(draw_lesion(1))
+SECRET = "my-secret.jpg"
+
+
+class Collector:
+    """Takes spans as OpenTelemetry's collector does."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        bodies = self.bodies
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                assert self.path == "/v1/traces"
+                bodies.append(self.rfile.read(int(self.headers["content-length"])))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Nothing."""
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+
+    @property
+    def spans(self) -> list[Any]:
+        return [
+            span
+            for body in self.bodies
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    collector = Collector()
+    thread = threading.Thread(target=collector.server.serve_forever)
+    thread.start()
+    yield collector
+    collector.server.shutdown()
+    thread.join()
+    collector.server.server_close()
+
+
+def attributes(span: Any) -> dict[str, Any]:
+    return {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
+
+
+def test_a_request_is_a_span_with_one_for_each_stage(
+    settings: Settings, collector: Collector
+) -> None:
+    app = create_app(msgspec.structs.replace(settings, traces_endpoint=collector.endpoint))
+    parent = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+    with TestClient(app) as client:
+        response = client.post(URL, files=[("images", (SECRET, MOLE))], headers=parent)
+        client.get(f"/{SECRET}")
+    by_name = {span.name: span for span in collector.spans}
+    whole = by_name[f"POST {URL}"]
+    assert whole.trace_id.hex() == "a" * 32
+    assert whole.parent_span_id.hex() == "b" * 16
+    told = attributes(whole)
+    assert told["http.response.status_code"] == 200
+    assert told["lesionlens.request_id"] == response.headers["x-request-id"]
+    for stage in ("wait", "decode", "infer", "render"):
+        part = by_name[stage]
+        assert part.parent_span_id == whole.span_id
+        assert whole.start_time_unix_nano <= part.start_time_unix_nano
+        assert part.end_time_unix_nano <= whole.end_time_unix_nano
+    refused = attributes(by_name["GET (no such address)"])
+    assert refused["error.type"] == "status_404"
+    assert SECRET.encode() not in b"".join(collector.bodies)
+
+
+def test_a_collector_that_is_not_there_is_no_ones_problem(settings: Settings) -> None:
+    app = create_app(msgspec.structs.replace(settings, traces_endpoint="http://127.0.0.1:9"))
+    with TestClient(app) as client:
+        assert client.post(URL, files=[("images", ("a", MOLE))]).status_code == 200
