@@ -66,8 +66,9 @@ export: $(MADE)/all ## Turn the trained MODEL into artifacts/MODEL
 evaluate: $(MADE)/all ## Measure artifacts/MODEL on the test split and write its report
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.evaluate model=$$m $(ARGS)); done
 
-bench: $(MADE)/all ## How long training MODEL waits for its pictures, beside decoding them every epoch
-	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m benchmarks.data_wait model=$$m $(ARGS)); done
+bench: $(MADE)/all ## MODEL beside what one would use instead: feeding its training, and how fast its graph answers
+	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m benchmarks.data_wait model=$$m $(ARGS); \
+	  $(BIN)/python -m benchmarks.graphs model=$$m $(ARGS)); done
 
 screenshots: $(MADE)/all $(PAGE) ## The page's main states as pictures in docs (needs Chromium)
 	$(BIN)/python -m tests.e2e.screenshots $(ARGS)

@@ -114,6 +114,53 @@ class Parity(Struct, frozen=True):
     heatmap: Annotated[float, Meta(description="The largest difference in a heatmap.")]
 
 
+GateName = Literal["balanced_accuracy", "probability", "heatmap", "agreement"]
+
+
+class GateFigure(Struct, frozen=True):
+    """A figure of the 8-bit graph beside the float graph with its 95 % interval."""
+
+    name: Annotated[
+        GateName,
+        Meta(
+            description="The 8-bit graph's balanced accuracy less the float graph's; over the "
+            "pictures, the median of the largest difference of a class's probability, and of the "
+            "correlation of the likeliest class's heatmaps; the share of equal predictions."
+        ),
+    ]
+    value: float
+    low: Annotated[float, Meta(description="Lower end of the 95 % interval.")]
+    high: Annotated[float, Meta(description="Upper end of the 95 % interval.")]
+    n: Annotated[int, Meta(description="The pictures behind it.")]
+    limit: Annotated[
+        float | None,
+        Meta(
+            description="What had to be reached: by balanced accuracy at the interval's lower end; "
+            "null for what is only told."
+        ),
+    ]
+    passed: Annotated[bool, Meta(description="Whether the limit was kept.")]
+
+
+class Quantisation(Struct, frozen=True):
+    """What came of computing in 8-bit integers: the graph that serves has passed, or is in float.
+
+    The two graphs were compared on pictures that neither was made from, before anything else was
+    fitted.
+    """
+
+    passed: Annotated[
+        bool, Meta(description="Whether the 8-bit graph serves; the float graph does otherwise.")
+    ]
+    figures: list[GateFigure]
+    views: Annotated[
+        int, Meta(description="How often each picture was looked at, turned and mirrored.")
+    ]
+    float_bytes: Annotated[int, Meta(description="Size of the float graph.")]
+    integer_bytes: Annotated[int, Meta(description="Size of the 8-bit graph.")]
+    settings: Annotated[dict[str, Any], Meta(description="How the 8-bit graph was made.")]
+
+
 class Dataset(Struct, frozen=True):
     """A set of pictures that the model learned from."""
 
@@ -172,6 +219,10 @@ class Manifest(Struct, frozen=True):
     ]
     parity: Parity
     training: Training
+    quantisation: Annotated[
+        Quantisation | None,
+        Meta(description="Whether it computes in 8-bit integers; null where that was not tried."),
+    ] = None
     metrics: Annotated[
         list[Metric], Meta(description="How it did on pictures that it never saw.")
     ] = []

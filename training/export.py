@@ -1,8 +1,8 @@
 """From a checkpoint to an artifact: `python -m training.export model=mobilenet`.
 
-In this order, because what was fitted on another graph does not hold: one float graph is exported
-and checked against the network, then the temperature is fitted and written into it, then everything
-else is fitted on the answers of that final graph, run through serving's own code.
+In this order, because what was fitted on another graph does not hold: a float graph is exported and
+checked against the network; an 8-bit graph is made from it and checked against the float graph; and
+everything else is fitted on the answers of the one that serves, run through serving's own code.
 """
 
 from __future__ import annotations
@@ -36,15 +36,17 @@ from serving.manifest import (
     OperatingPoint,
     Parity,
     Quality,
+    Quantisation,
     Training,
 )
 from serving.pictures import PictureError, Prepared, prepare
 from serving.prediction import malignant_probability
-from training import calibration, preprocess, record
+from training import calibration, gate, preprocess, record
 from training.calibration import Targets
 from training.data.module import Answers, CachedPictures
 from training.data.sets import Pictures
-from training.data.splits import digest
+from training.data.splits import Part, digest
+from training.gate import GateLimits
 from training.graph import (
     ExportError,
     Network,
@@ -58,6 +60,7 @@ from training.labels import DataError, LabelledPicture
 from training.learner import as_input
 from training.norms import renew
 from training.novelty import Novelty
+from training.quantise import QuantiseSettings, quantise
 from training.train import (
     CONFIG_FILE,
     decode,
@@ -67,6 +70,9 @@ from training.train import (
     read_config_sets,
     read_preprocessing,
 )
+
+FLOAT_FILE = "model.float.onnx"
+"""In a run's folder: the float graph, whichever serves."""
 
 _BATCH = 64
 
@@ -80,7 +86,7 @@ def export(config: DictConfig) -> Path:
             from.
     """
     quieten()
-    run = _find_run(config)
+    run = find_run(config)
     trained = OmegaConf.load(run / CONFIG_FILE)
     assert isinstance(trained, DictConfig)
     history = record.read(run)
@@ -91,14 +97,15 @@ def export(config: DictConfig) -> Path:
             "Pictures were added, taken away or labelled anew: train again."
         )
     answers = read_answers(trained, pictures)
-    network = _load_network(trained, run / "checkpoints" / f"{config.checkpoint}.ckpt", answers)
+    network = load_network(trained, run, config.checkpoint, len(answers.classes))
     learned_from = decode(trained, pictures, answers).part("train")
-    renew(cast(nn.Module, network), _drawn(learned_from, config.norms.pictures, config.seed))
+    seen = _drawn(learned_from, config.norms.pictures, _BATCH, config.seed, "renewing the norms")
+    renew(cast(nn.Module, network), seen)
     novelty = _fit_novelty(config, network, learned_from)
     graph = ServedGraph(network, novelty).eval()
     model = to_onnx(graph, trained.model.preprocessing.size)
 
-    calibrating = _Calibrating.read(pictures.parts["calibration"], trained, answers)
+    calibrating = _Part.read("calibration", pictures, trained, answers)
     folder = Path(config.artifacts) / str(trained.model.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Written beside and then moved, so that an export which fails leaves the old artifact alone.
@@ -106,19 +113,20 @@ def export(config: DictConfig) -> Path:
         made = Path(name) / folder.name
         made.mkdir()
         onnx.save(preprocess.build(read_preprocessing(trained)), made / contract.PREPROCESS_FILE)
-        onnx.save(model, made / contract.MODEL_FILE)
         manifest = _unfitted(trained, history, pictures, answers)
-        contract.save(manifest, made)
-        warm = calibrating.run(Classifier(made, torch.get_num_threads()), "fitting the temperature")
-        temperature = calibration.fit_temperature(warm.probability, calibrating.labels)
-        set_temperature(model, temperature)
-        graph.temperature.fill_(temperature)
-        check(model, forbidden=(str(Path.cwd()), str(Path.home()), "site-packages", '.py"'))
-        onnx.save(model, made / contract.MODEL_FILE)
+        manifest = _fit(config, model, manifest, made, calibrating)
+        graph.temperature.fill_(manifest.temperature)
         parity = _compare(config, graph, made / contract.MODEL_FILE, calibrating.prepared)
-        contract.save(manifest, made)
-        final = calibrating.run(Classifier(made, torch.get_num_threads()), "fitting the rest")
-        manifest = _fitted(config, manifest, final, calibrating, temperature, parity)
+        manifest = msgspec.structs.replace(manifest, parity=parity)
+        onnx.save(model, run / FLOAT_FILE)
+        if config.quantise.enabled:
+            settings = msgspec.convert(plain(config.quantise), QuantiseSettings)
+            integers = quantise(model, list(_augmented(config, trained, learned_from)), settings)
+            held_out = _Part.read("validation", pictures, trained, answers)
+            quantisation = _pass_gate(config, model, integers, manifest, made, held_out)
+            if quantisation.passed:
+                manifest = _fit(config, integers, manifest, made, calibrating)
+            manifest = msgspec.structs.replace(manifest, quantisation=quantisation)
         manifest = contract.save(manifest, made)
         if folder.exists():
             shutil.rmtree(folder)
@@ -127,21 +135,60 @@ def export(config: DictConfig) -> Path:
     return folder
 
 
-class _Calibrating(msgspec.Struct, frozen=True):
-    """The calibration split, prepared by serving's own code from the files' bytes."""
+def find_run(config: DictConfig) -> Path:
+    """The folder of the run that `config` names, or of the newest finished one of its model.
+
+    Raises:
+        ExportError: where there is none.
+    """
+    if config.run is not None:
+        run = Path(str(config.run))
+        if not (run / record.FILE_NAME).exists():
+            raise ExportError(f"{run}: holds no {record.FILE_NAME}, so no run has finished there.")
+        return run
+    root = Path("runs") / str(config.model.name)
+    finished = sorted(root.glob(f"*/{record.FILE_NAME}"), key=lambda path: path.stat().st_mtime)
+    if not finished:
+        raise ExportError(
+            f"{root}: holds no finished run. Train first (`make train MODEL={config.model.name}`), "
+            "or name a run's folder with run=..."
+        )
+    return finished[-1].parent
+
+
+def load_network(trained: DictConfig, run: Path, checkpoint: str, classes: int) -> Network:
+    """The network of `run`, whose configuration is `trained`, in evaluation mode.
+
+    It has the (averaged) weights of that checkpoint and answers so many `classes`.
+
+    Raises:
+        ExportError: where the checkpoint cannot be read.
+    """
+    network: nn.Module = hydra.utils.instantiate(trained.model.network, classes=classes)
+    path = run / "checkpoints" / f"{checkpoint}.ckpt"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read ({error.strerror})") from error
+    prefix = "network."
+    weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    network.load_state_dict(weights)
+    return cast(Network, network.eval())
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """A part of the split, prepared by serving's own code from the files' bytes."""
 
     pictures: list[LabelledPicture]
     prepared: list[Prepared]
     labels: npt.NDArray[np.int64]
 
     @classmethod
-    def read(
-        cls, pictures: list[LabelledPicture], trained: DictConfig, answers: Answers
-    ) -> _Calibrating:
-        preprocessing = read_preprocessing(trained)
-        shown = tqdm(pictures, "reading the calibration split", unit="picture")
+    def read(cls, name: Part, pictures: Pictures, trained: DictConfig, answers: Answers) -> _Part:
+        preprocessing, listed = read_preprocessing(trained), pictures.parts[name]
+        shown = tqdm(listed, f"reading the {name} split", unit="picture")
         prepared = [prepare(picture.path.read_bytes(), preprocessing) for picture in shown]
-        return cls(pictures, prepared, answers.indices([p.label for p in pictures]))
+        return cls(listed, prepared, answers.indices([p.label for p in listed]))
 
     @property
     def groups(self) -> list[str]:
@@ -159,43 +206,26 @@ class _Calibrating(msgspec.Struct, frozen=True):
         )
 
 
-def _find_run(config: DictConfig) -> Path:
-    if config.run is not None:
-        run = Path(str(config.run))
-        if not (run / record.FILE_NAME).exists():
-            raise ExportError(f"{run}: holds no {record.FILE_NAME}, so no run has finished there.")
-        return run
-    root = Path("runs") / str(config.model.name)
-    finished = sorted(root.glob(f"*/{record.FILE_NAME}"), key=lambda path: path.stat().st_mtime)
-    if not finished:
-        raise ExportError(
-            f"{root}: holds no finished run. Train first (`make train MODEL={config.model.name}`), "
-            "or name a run's folder with run=..."
-        )
-    return finished[-1].parent
-
-
-def _load_network(trained: DictConfig, checkpoint: Path, answers: Answers) -> Network:
-    """The network of a run with the (averaged) weights of its checkpoint, in evaluation mode."""
-    network: nn.Module = hydra.utils.instantiate(
-        trained.model.network, classes=len(answers.classes)
-    )
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    except OSError as error:
-        raise ExportError(f"{checkpoint}: cannot be read ({error.strerror})") from error
-    prefix = "network."
-    weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    network.load_state_dict(weights)
-    return cast(Network, network.eval())
-
-
-def _drawn(pictures: CachedPictures, count: int, seed: int) -> Iterator[torch.Tensor]:
-    """Batches of `count` of the pictures, or of all where they are fewer, in random order."""
+def _drawn(
+    pictures: CachedPictures, count: int, size: int, seed: int, title: str
+) -> Iterator[torch.Tensor]:
+    """Batches of `size`, in all `count` of the pictures, or all there are, in random order."""
     order = np.random.default_rng(seed).permutation(len(pictures))[:count].tolist()
-    starts = range(0, len(order), _BATCH)
-    for start in tqdm(starts, "renewing the norms", unit="batch"):
-        yield pictures.__getitems__(order[start : start + _BATCH])[0]
+    for start in tqdm(range(0, len(order), size), title, unit="batch"):
+        yield pictures.__getitems__(order[start : start + size])[0]
+
+
+def _augmented(
+    config: DictConfig, trained: DictConfig, pictures: CachedPictures
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Batches of training pictures as the run saw them, `[N, S, S, 3]`."""
+    torch.manual_seed(config.seed)
+    augmentation = hydra.utils.instantiate(trained.augmentation)
+    wanted = config.quantise
+    title = "augmenting pictures"
+    for batch in _drawn(pictures, wanted.pictures, wanted.batch_size, config.seed, title):
+        changed = (augmentation(as_input(batch)) * 255).round().to(torch.uint8)
+        yield changed.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def _fit_novelty(config: DictConfig, network: Network, pictures: CachedPictures) -> Novelty:
@@ -208,6 +238,56 @@ def _fit_novelty(config: DictConfig, network: Network, pictures: CachedPictures)
             layers.append([each.mean(dim=(2, 3)).numpy() for each in maps])
     features = [np.concatenate(layer) for layer in zip(*layers, strict=True)]
     return Novelty(features, config.novelty.components)
+
+
+def _serve(model: onnx.ModelProto, manifest: Manifest, made: Path) -> Classifier:
+    """The artifact in the folder `made` with `model` as its graph, opened as serving opens it."""
+    check(model, forbidden=(str(Path.cwd()), str(Path.home()), "site-packages", '.py"'))
+    onnx.save(model, made / contract.MODEL_FILE)
+    contract.save(manifest, made)
+    return Classifier(made, torch.get_num_threads())
+
+
+def _fit(
+    config: DictConfig, model: onnx.ModelProto, manifest: Manifest, made: Path, calibrating: _Part
+) -> Manifest:
+    """Writes `model` into `made` with its temperature; the manifest with all that is fitted."""
+    set_temperature(model, 1.0)
+    warm = calibrating.run(_serve(model, manifest, made), "fitting the temperature")
+    temperature = calibration.fit_temperature(warm.probability, calibrating.labels)
+    set_temperature(model, temperature)
+    final = calibrating.run(_serve(model, manifest, made), "fitting the rest")
+    return _fitted(config, manifest, final, calibrating, temperature)
+
+
+def _pass_gate(
+    config: DictConfig,
+    model: onnx.ModelProto,
+    integers: onnx.ModelProto,
+    manifest: Manifest,
+    made: Path,
+    held_out: _Part,
+) -> Quantisation:
+    """Whether `integers` may serve instead of `model`, both with what was fitted to `model`."""
+    beside = made.with_name(f"{made.name}-integers")
+    shutil.copytree(made, beside)
+    figures = gate.compare(
+        _serve(model, manifest, made),
+        _serve(integers, manifest, beside),
+        np.stack([each.pixels for each in held_out.prepared]),
+        held_out.labels,
+        held_out.groups,
+        msgspec.convert(plain(config.gate), GateLimits),
+        config.seed,
+    )
+    return Quantisation(
+        passed=all(figure.passed for figure in figures),
+        figures=figures,
+        views=config.gate.views,
+        float_bytes=(made / contract.MODEL_FILE).stat().st_size,
+        integer_bytes=(beside / contract.MODEL_FILE).stat().st_size,
+        settings={k: v for k, v in plain(config.quantise).items() if k != "enabled"},
+    )
 
 
 def _compare(
@@ -300,9 +380,8 @@ def _fitted(
     config: DictConfig,
     manifest: Manifest,
     final: Outputs,
-    calibrating: _Calibrating,
+    calibrating: _Part,
     temperature: float,
-    parity: Parity,
 ) -> Manifest:
     """The manifest with everything that the final graph's answers give."""
     targets = msgspec.convert(plain(config.targets), Targets)
@@ -322,7 +401,6 @@ def _fitted(
         conformal=calibration.fit_conformal(probability, labels, manifest.class_ids, targets),
         novelty_threshold=calibration.fit_novelty_threshold(final.novelty, targets.accepted),
         quality=calibration.fit_quality(measures, targets.warned),
-        parity=parity,
     )
 
 
@@ -343,7 +421,7 @@ def _datasets(pictures: Pictures) -> list[Dataset]:
 def _config_without_paths(trained: DictConfig, history: record.Record) -> dict[str, Any]:
     """What made the model, without the places of its machine."""
     config = plain(trained)
-    model = {key: value for key, value in config["model"].items() if key != "binary"}
+    model = {key: value for key, value in config["model"].items() if key not in ("binary", "float")}
     trainer = {k: v for k, v in config["trainer"].items() if k != "default_root_dir"}
     return {
         "data": [trained.data.name, *(each["name"] for each in config["data"]["extra"].values())],
@@ -372,8 +450,22 @@ def _summary(folder: Path, manifest: Manifest) -> str:
             f"{point.sensitivity:.3f}, specificity {point.specificity:.3f} on calibration"
             for point in manifest.operating_points
         ),
+        *_told(manifest.quantisation),
     ]
     return "\n".join(lines)
+
+
+def _told(quantisation: Quantisation | None) -> list[str]:
+    """What the gate said, in lines."""
+    if quantisation is None:
+        return ["  in float: 8 bits were not tried"]
+    sizes = (quantisation.integer_bytes / 1e6, quantisation.float_bytes / 1e6)
+    verdict = "serves" if quantisation.passed else "MISSES A LIMIT, SO THE FLOAT GRAPH SERVES"
+    lines = [f"  the 8-bit graph ({sizes[0]:.2f} MB; float {sizes[1]:.2f} MB) {verdict}:"]
+    for f in quantisation.figures:
+        limit = "" if f.limit is None else f", limit {f.limit:g}{'' if f.passed else ': MISSED'}"
+        lines.append(f"    {f.name} {f.value:.4f} ({f.low:.4f} to {f.high:.4f}), n = {f.n}{limit}")
+    return lines
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="export")

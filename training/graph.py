@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx.numpy_helper
+import onnxscript.optimizer
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,8 @@ from training.novelty import Novelty
 OPSET = 20
 OUTPUTS = ("probability", "heatmap", "novelty")
 TEMPERATURE = "temperature"
+
+_ANY_SIZE = 2**31
 
 
 class ExportError(Exception):
@@ -80,7 +83,10 @@ def to_onnx(graph: ServedGraph, size: int) -> onnx.ModelProto:
         verbose=False,
     )
     assert program is not None
-    model = program.model_proto
+    # Whatever their size: what is left are the weights and what a picture changes.
+    model: onnx.ModelProto = onnxscript.optimizer.optimize(
+        program.model_proto, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE
+    )
     strip(model)
     set_temperature(model, 1.0)
     return model

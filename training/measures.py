@@ -26,6 +26,24 @@ def mean(values: Floats, among: Bools | None = None) -> Measure:
     return lambda weights: ratio(weights, kept, chosen)
 
 
+def median(values: npt.NDArray[np.floating], among: Bools | None = None) -> Measure:
+    """Median of `values` `[N]` over the pictures drawn `among` some `[N] bool` (default all)."""
+    places = np.flatnonzero(np.ones(len(values), bool) if among is None else among)
+    places = places[np.argsort(values[places], kind="stable")]
+    ranked = values[places].astype(np.float64)
+
+    def measure(weights: Floats) -> Floats:
+        if not len(ranked):
+            return np.full(len(weights), np.nan)
+        reached = weights[:, places].cumsum(axis=1)
+        half = reached[:, -1] / 2
+        first = (reached < half[:, None]).sum(axis=1)
+        middle: Floats = np.where(half > 0, ranked[first], np.nan)
+        return middle
+
+    return measure
+
+
 def balanced_accuracy(truth: Integers, prediction: Integers) -> Measure:
     """Mean over the classes drawn of the share of their pictures that are predicted rightly."""
     classes = np.unique(truth)

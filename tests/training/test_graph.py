@@ -1,75 +1,19 @@
 """The exported graph says what the network says, for both networks, and carries nothing else."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import onnx
-import onnxruntime
 import pytest
 import torch
-from torch import nn
 
-from tests.drawings import draw_lesion
+from tests.training.drawn_networks import drawn, export, network, run
 from training.explanation import grad_cam
-from training.graph import (
-    ExportError,
-    ServedGraph,
-    check,
-    reference,
-    set_temperature,
-    to_onnx,
-)
+from training.graph import ExportError, ServedGraph, check, reference, set_temperature
 from training.learner import as_input
-from training.networks import CNN, MobileNetV2
-from training.novelty import Novelty
-
-SIZE = 64
-
-
-def drawn(count: int) -> npt.NDArray[np.uint8]:
-    return np.stack([np.asarray(draw_lesion(i, SIZE, SIZE)) for i in range(count)])
-
-
-def network(name: str) -> Any:
-    """A network whose batch norms and weights are not what they start as."""
-    torch.manual_seed(0)
-    net: nn.Module = MobileNetV2(7) if name == "mobilenet" else CNN(2, SIZE)
-    net.train()
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.2, 0.2)
-            module.momentum = None
-    with torch.no_grad():
-        for _ in range(3):
-            net(as_input(torch.from_numpy(drawn(8))))
-    if isinstance(net, MobileNetV2):
-        head = net.classifier[-1]
-        assert isinstance(head, nn.Linear)
-        nn.init.normal_(head.weight, std=0.5)
-    return net.eval()
 
 
 @pytest.fixture(scope="module", params=["mobilenet", "cnn"])
 def exported(request: pytest.FixtureRequest) -> tuple[ServedGraph, onnx.ModelProto]:
-    net = network(request.param)
-    with torch.no_grad():
-        maps = net.feature_maps(as_input(torch.from_numpy(drawn(16))))
-    novelty = Novelty([each.mean(dim=(2, 3)).numpy() for each in maps], components=8)
-    graph = ServedGraph(net, novelty)
-    model = to_onnx(graph, SIZE)
-    set_temperature(model, 1.7)
-    graph.temperature.fill_(1.7)
-    return graph, model
-
-
-def run(model: onnx.ModelProto, image: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    outputs: list[npt.NDArray[np.float32]] = session.run(
-        ["probability", "heatmap", "novelty"], {"image": image}
-    )
-    return outputs
+    return export(request.param)
 
 
 @pytest.mark.parametrize("batch", [1, 5])
@@ -131,6 +75,14 @@ def test_a_foreign_operator_fails_the_check(
     )
     with pytest.raises(ExportError):
         check(model, forbidden=())
+
+
+def test_what_no_picture_changes_is_folded(
+    exported: tuple[ServedGraph, onnx.ModelProto],
+) -> None:
+    _, model = exported
+    constants = {each.name for each in model.graph.initializer}
+    assert not [node.name for node in model.graph.node if set(node.input) <= constants]
 
 
 @pytest.mark.parametrize("name", ["mobilenet", "cnn"])

@@ -15,6 +15,7 @@ from training.measures import (
     calibration_error_by_chance,
     log_loss,
     mean,
+    median,
 )
 from training.predictions import Predictions
 
@@ -131,3 +132,16 @@ def test_probabilities_before_calibration_come_back_from_those_after() -> None:
 
 def test_a_probability_of_zero_costs_much_but_not_everything() -> None:
     assert np.isfinite(value(log_loss(np.array([[1.0, 0.0]]), np.array([1])), 1))
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4], [0, 0, 0, 4, 3], [4, 4, 1]])
+def test_the_median_of_a_resample_is_that_of_the_pictures_drawn(rows: list[int]) -> None:
+    values = np.array([0.3, -1.0, 2.0, 0.7, 5.0])
+    assert drawn(median(values), np.array(rows), 5) == np.median(values[rows])
+
+
+def test_the_median_passes_over_what_it_is_not_of() -> None:
+    values = np.array([0.3, np.nan, 2.0, 0.7])
+    assert value(median(values, ~np.isnan(values)), 4) == 0.7
+    assert np.isnan(drawn(median(values, ~np.isnan(values)), np.array([1, 1]), 4))
+    assert np.isnan(value(median(values, np.zeros(4, bool)), 4))

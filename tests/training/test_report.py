@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.manifest import Dataset, Manifest
+from serving.manifest import Dataset, GateFigure, Manifest, Quantisation
 from tests.artifact_factory import SEVEN, TWO, make_artifact
 from tests.training.answered import calibrated_predictions
 from training import card, groups, plots
@@ -380,3 +380,64 @@ def test_a_model_of_two_classes_and_one_without_malignant_ones_have_a_card(
     assert "None" not in text
     assert not re.search(r"\bnan\b", text)
     assert ("malignant against benign" in text) == malignant
+
+
+def quantisation(passed: bool) -> Quantisation:
+    """Made-up figures of the gate; where it is not passed, the heatmaps are to blame."""
+    return Quantisation(
+        passed=passed,
+        figures=[
+            GateFigure(
+                name="balanced_accuracy",
+                value=-0.002,
+                low=-0.008,
+                high=0.004,
+                n=991,
+                limit=-0.01,
+                passed=True,
+            ),
+            GateFigure(
+                name="heatmap",
+                value=0.9912,
+                low=0.9904,
+                high=0.9921,
+                n=913,
+                limit=0.99 if passed else 0.995,
+                passed=passed,
+            ),
+            GateFigure(
+                name="agreement",
+                value=0.987,
+                low=0.981,
+                high=0.992,
+                n=991,
+                limit=None,
+                passed=True,
+            ),
+        ],
+        views=8,
+        float_bytes=8_947_000,
+        integer_bytes=2_671_000,
+        settings={},
+    )
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_card_tells_what_the_graph_computes_in_and_how_that_was_decided(
+    manifest: Manifest, evaluation: Evaluation, passed: bool
+) -> None:
+    told_of = msgspec.structs.replace(manifest, quantisation=quantisation(passed))
+    text = card.write(told_of, evaluation, {}, ["again"])
+    assert ("The graph computes in 8-bit integers" in text) == passed
+    assert ("The graph computes in 32-bit floats" in text) != passed
+    assert ("did not pass" in text) != passed
+    assert ("missed**" in text) != passed
+    assert "2.7 MB instead of 8.9 MB" in text
+    minus = "\N{MINUS SIGN}"
+    assert f"{minus}0.002 ({minus}0.008 to +0.004) | interval from {minus}0.01 on | 991 |" in text
+    assert "0.9912 (0.9904 to 0.9921)" in text
+
+
+def test_the_card_of_a_float_graph_says_so(text: str) -> None:
+    assert "The graph computes in 32-bit floats." in text
+    assert "8-bit" not in text

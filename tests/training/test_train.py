@@ -6,13 +6,14 @@ from pathlib import Path
 
 import hydra
 import msgspec
+import onnx
 import pytest
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from serving.classifier import Classifier
-from serving.manifest import FILE_NAME, Manifest
+from serving.manifest import FILE_NAME, MODEL_FILE, Manifest
 from serving.pictures import prepare
 from serving.prediction import predict
 from tests.drawings import draw_lesion, encode
@@ -20,7 +21,7 @@ from tests.training.drawn_sets import CONF, compose, draw_folders, draw_ham10000
 from training import record
 from training.data.sets import read_sets
 from training.data.splits import digest
-from training.export import export
+from training.export import FLOAT_FILE, export
 from training.graph import ExportError
 from training.labels import DIAGNOSES, DataError
 from training.train import CONFIG_FILE, plain, train
@@ -45,6 +46,8 @@ def made(
     train(compose("train", run, *overrides))
     config = compose("export", run, *overrides, f"run={run}", f"artifacts={folder / 'artifacts'}")
     config.parity.pictures = 10
+    # A dozen pictures and a few steps of training are no base to be strict on.
+    config.gate = {**config.gate, "balanced_accuracy": -1, "probability": 1, "heatmap": -1}
     artifact = export(config)
     return run, artifact, Classifier(artifact).manifest
 
@@ -107,6 +110,59 @@ def test_the_export_fails_where_the_graph_is_not_the_network(made: Made, tmp_pat
     with pytest.raises(ExportError, match="differs from the network"):
         export(config)
     assert list(tmp_path.iterdir()) == []
+
+
+def integer_tensors(artifact: Path) -> list[str]:
+    graph = onnx.load(artifact / MODEL_FILE).graph
+    return [each.name for each in graph.initializer if each.data_type == onnx.TensorProto.INT8]
+
+
+def test_a_graph_of_integers_that_passes_the_gate_serves(made: Made) -> None:
+    run, artifact, manifest = made
+    told = manifest.quantisation
+    assert told is not None
+    assert told.passed
+    assert integer_tensors(artifact)
+    assert told.integer_bytes == (artifact / MODEL_FILE).stat().st_size
+    assert told.float_bytes == (run / FLOAT_FILE).stat().st_size > 2 * told.integer_bytes
+    parts = read_sets(plain(OmegaConf.load(run / CONFIG_FILE))["data"], 0).parts
+    counts = {figure.name: figure.n for figure in told.figures}
+    assert counts["balanced_accuracy"] == len(parts["validation"])
+    assert all(figure.low <= figure.value <= figure.high for figure in told.figures)
+
+
+def test_what_is_fitted_is_fitted_to_the_graph_that_serves(made: Made) -> None:
+    """The threshold is the score of a calibration picture as the artifact answers it."""
+    run, artifact, manifest = made
+    parts = read_sets(plain(OmegaConf.load(run / CONFIG_FILE))["data"], 0).parts
+    pictures = [p.path.read_bytes() for p in parts["calibration"]]
+    prepared = [prepare(data, manifest.preprocessing) for data in pictures]
+    answers = predict(Classifier(artifact), [""] * len(prepared), prepared)
+    novelty = [answer.novelty for answer in answers]
+    assert min(abs(each - manifest.novelty_threshold) for each in novelty) < 1e-4
+
+
+def test_a_graph_of_integers_that_misses_a_limit_leaves_the_float_graph_to_serve(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, _, manifest = made
+    overrides = [f"model={manifest.name}", f"run={run}", f"artifacts={tmp_path}"]
+    artifact = export(compose("export", run, *overrides, "gate.heatmap=2"))
+    told = Classifier(artifact).manifest.quantisation
+    assert told is not None
+    assert not told.passed
+    (heatmap,) = (figure for figure in told.figures if figure.name == "heatmap")
+    assert (heatmap.limit, heatmap.passed) == (2, False)
+    assert not integer_tensors(artifact)
+    assert "THE FLOAT GRAPH SERVES" in capsys.readouterr().out
+
+
+def test_integers_are_tried_only_where_asked_for(made: Made, tmp_path: Path) -> None:
+    run, _, manifest = made
+    overrides = [f"model={manifest.name}", f"run={run}", f"artifacts={tmp_path}"]
+    artifact = export(compose("export", run, *overrides, "quantise.enabled=false"))
+    assert Classifier(artifact).manifest.quantisation is None
+    assert not integer_tensors(artifact)
 
 
 def test_an_export_without_a_run_says_to_train(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from omegaconf import OmegaConf
 
 from serving.manifest import Manifest
+from training.card import integers
 from training.card.markdown import table
 
 _TOLD_ABOVE = frozenset({"hardware", "seconds", "best_score", "scored_by"})
@@ -48,6 +49,8 @@ parts. The test part took no part in training or in any choice.
 
 Exported and compared with the network it was made from over {parity.pictures} pictures: the largest
 difference of a probability was {parity.probability:.1g}, of a heatmap {parity.heatmap:.1g}.
+
+{integers.paragraph(manifest.quantisation)}
 
 <details><summary>The configuration of the training</summary>
 

@@ -1,0 +1,67 @@
+"""Networks that nobody trained, but whose answers differ from picture to picture; their graphs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+from torch import nn
+
+from tests.drawings import draw_lesion
+from training.graph import ServedGraph, set_temperature, to_onnx
+from training.learner import as_input
+from training.networks import CNN, MobileNetV2
+from training.novelty import Novelty
+
+SIZE = 64
+
+
+def drawn(count: int) -> npt.NDArray[np.uint8]:
+    return np.stack([np.asarray(draw_lesion(i, SIZE, SIZE)) for i in range(count)])
+
+
+def network(name: str) -> Any:
+    """A network whose batch norms and weights are not what they start as."""
+    torch.manual_seed(0)
+    net: nn.Module = MobileNetV2(7) if name == "mobilenet" else CNN(2, SIZE)
+    net.train()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.2, 0.2)
+            module.momentum = None
+    with torch.no_grad():
+        for _ in range(3):
+            net(as_input(torch.from_numpy(drawn(8))))
+    if isinstance(net, MobileNetV2):
+        head = net.classifier[-1]
+        assert isinstance(head, nn.Linear)
+        nn.init.normal_(head.weight, std=0.5)
+    return net.eval()
+
+
+def export(name: str, temperature: float = 1.7) -> tuple[ServedGraph, onnx.ModelProto]:
+    """A network in its served graph, and that as a float graph of onnx."""
+    net = network(name)
+    with torch.no_grad():
+        maps = net.feature_maps(as_input(torch.from_numpy(drawn(16))))
+    novelty = Novelty([each.mean(dim=(2, 3)).numpy() for each in maps], components=8)
+    graph = ServedGraph(net, novelty)
+    model = to_onnx(graph, SIZE)
+    set_temperature(model, temperature)
+    graph.temperature.fill_(temperature)
+    return graph, model
+
+
+def run(
+    model: onnx.ModelProto,
+    image: npt.NDArray[np.uint8],
+    names: Sequence[str] = ("probability", "heatmap", "novelty"),
+) -> list[npt.NDArray[np.float32]]:
+    """What `model` answers for `image` `[N, S, S, 3]`, by the outputs' names."""
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    outputs: list[npt.NDArray[np.float32]] = session.run(list(names), {"image": image})
+    return outputs

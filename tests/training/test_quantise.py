@@ -1,0 +1,183 @@
+"""The 8-bit graph answers as the float graph does, and keeps in float what it was told to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hydra import compose, initialize_config_dir
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.training.drawn_networks import drawn, export, run
+from tests.training.drawn_sets import CONF
+from training.graph import ExportError, check, set_temperature
+from training.quantise import QuantiseSettings, quantise
+from training.train import plain
+
+MODELS = ["mobilenet", "cnn"]
+BATCHES = [drawn(16)[i : i + 4] for i in range(0, 16, 4)]
+
+
+def settings(in_float: Sequence[str] = (), **changes: Any) -> QuantiseSettings:
+    defaults: dict[str, Any] = {
+        "enabled": True,
+        "pictures": 16,
+        "batch_size": 4,
+        "weight_bits": 8,
+        **changes,
+    }
+    return QuantiseSettings(float=list(in_float), **defaults)
+
+
+def shipped(model: str) -> list[str]:
+    """What the committed configuration of `model` keeps in float."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("export", [f"model={model}", "run_dir=runs/x"])
+    return list(plain(config.quantise.float))
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def pair(request: pytest.FixtureRequest) -> tuple[str, onnx.ModelProto, onnx.ModelProto]:
+    """A model's name, its float graph and its 8-bit graph."""
+    _, model = export(request.param)
+    kept = shipped(request.param)
+    return request.param, model, quantise(model, BATCHES, settings(kept, weight_bits=7))
+
+
+Pair = tuple[str, onnx.ModelProto, onnx.ModelProto]
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+
+
+def test_its_features_are_the_float_graphs(pair: Pair) -> None:
+    """Novelty is a distance between pooled features."""
+    _, model, integers = pair
+    image = drawn(24)
+    assert correlation(run(integers, image)[2], run(model, image)[2]) > 0.95
+
+
+# Fifty layers that nobody trained make a great difference of any rounding: only the small network's
+# answers are worth comparing without pictures and weights of their own.
+@pytest.mark.parametrize("pair", ["cnn"], indirect=True)
+def test_it_answers_as_the_float_graph_does(pair: Pair) -> None:
+    _, model, integers = pair
+    image = drawn(24)
+    wanted, found = run(model, image), run(integers, image)
+    assert np.median(np.abs(found[0] - wanted[0]).max(axis=1)) < 0.02
+    assert correlation(found[0], wanted[0]) > 0.99
+    assert correlation(found[1], wanted[1]) > 0.8
+
+
+def test_it_is_a_third_of_the_size(pair: Pair) -> None:
+    _, model, integers = pair
+    assert integers.ByteSize() < 0.36 * model.ByteSize()
+
+
+def test_it_passes_the_checks_of_every_graph(pair: Pair) -> None:
+    check(pair[2], forbidden=("site-packages", "/tmp", "/training/"))
+    assert not pair[2].metadata_props
+
+
+def test_a_picture_gets_the_same_answer_in_any_batch(pair: Pair) -> None:
+    integers, image = pair[2], drawn(5)
+    together = run(integers, image)
+    for i in range(5):
+        alone = run(integers, image[i : i + 1])
+        for one, all_of_them in zip(alone, together, strict=True):
+            np.testing.assert_allclose(one[0], all_of_them[i], atol=1e-5, rtol=1e-4)
+
+
+def test_the_temperature_can_still_be_set(pair: Pair) -> None:
+    integers, image = pair[2], drawn(3)
+    sharp = onnx.ModelProto()
+    sharp.CopyFrom(integers)
+    set_temperature(sharp, 0.85)
+    before, after = run(integers, image), run(sharp, image)
+    logits = np.log(before[0].astype(np.float64)) * (1.7 / 0.85)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(after[0], expected, atol=1e-4)
+    np.testing.assert_array_equal(after[1], before[1])
+
+
+def test_exactly_the_modules_it_was_told_to_keep_are_in_float(pair: Pair) -> None:
+    name, model, integers = pair
+    kept = tuple(f"network.{module}." for module in shipped(name))
+    layers = {n.name: n for n in integers.graph.node if n.op_type in ("Conv", "Gemm")}
+    dequantised = {
+        o for n in integers.graph.node if n.op_type == "DequantizeLinear" for o in n.output
+    }
+    originals = [n for n in model.graph.node if n.op_type in ("Conv", "Gemm")]
+    in_float = [n for n in originals if n.input[1].startswith(kept)]
+    assert len(in_float) > 1
+    assert len(originals) > len(in_float)
+    for node in originals:
+        assert (layers[node.name].input[1] in dequantised) == (node not in in_float)
+
+
+def test_heatmap_and_novelty_are_computed_in_float(pair: Pair) -> None:
+    _, model, integers = pair
+    rounded = {n.input[0] for n in integers.graph.node if n.op_type == "QuantizeLinear"}
+    makers = {output: n for n in model.graph.node for output in n.output}
+    kinds = {makers[name].op_type for name in rounded}
+    assert kinds <= {"Conv", "Gemm", "Clip", "Relu", "Add", "MaxPool", "Reshape"}
+
+
+def integers_of(model: onnx.ModelProto, weight: str) -> np.ndarray:
+    (tensor,) = (t for t in model.graph.initializer if t.name == f"{weight}_quantized")
+    return numpy_helper.to_array(tensor)
+
+
+def test_seven_bits_are_for_dense_layers_only(pair: Pair) -> None:
+    name, _, integers = pair
+    dense = {"mobilenet": "features.5.conv.0.0", "cnn": "convolutions.2.0"}[name]
+    assert np.abs(integers_of(integers, f"network.{dense}.weight").astype(int)).max() == 64
+    if name == "mobilenet":
+        depthwise = integers_of(integers, "network.features.5.conv.1.0.weight")
+        assert np.abs(depthwise.astype(int)).max() == 127
+
+
+def lossy() -> onnx.ModelProto:
+    """A layer whose many small weights all round to nothing beside a large one."""
+    weight = np.full((1, 30, 1, 1), 0.45 / 127, np.float32)
+    weight[0, 0] = 1.0
+    nodes = [
+        helper.make_node("Cast", ["image"], ["levels"], "cast", to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["levels"], ["planes"], "planes", perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "network.a.weight", "network.a.bias"], ["a"], "a"),
+        helper.make_node("Relu", ["a"], ["b"], "b"),
+        helper.make_node("Conv", ["b", "network.c.weight", "network.c.bias"], ["out"], "c"),
+    ]
+    spread = np.full((30, 3, 1, 1), 0.01, np.float32)
+    constants = {
+        "network.a.weight": spread,
+        "network.a.bias": np.zeros(30, np.float32),
+        "network.c.weight": weight,
+        "network.c.bias": np.zeros(1, np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "lossy",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 64, 64, 3])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", 1, 64, 64])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def test_what_rounding_takes_from_a_channel_on_average_is_given_back_by_its_bias() -> None:
+    model = lossy()
+    wanted, found = (
+        np.mean([run(each, image, ["out"])[0].mean() for image in BATCHES])
+        for each in (model, quantise(model, BATCHES, settings(["a"])))
+    )
+    lost = 29 * 0.45 / 127
+    assert lost / (1 + lost) > 0.05
+    assert found == pytest.approx(wanted, rel=0.01)
+
+
+def test_a_network_kept_in_float_as_a_whole_is_an_error() -> None:
+    with pytest.raises(ExportError, match="nothing is left to quantise"):
+        quantise(lossy(), BATCHES, settings(["a", "c"]))

@@ -1,0 +1,51 @@
+"""What the graph computes in, and how the 8-bit one compared with the float one."""
+
+from __future__ import annotations
+
+from serving.manifest import GateFigure, Quantisation
+from training.bootstrap import Figure
+from training.card.markdown import DASH, interval, signed, table
+
+_NAMES = {
+    "balanced_accuracy": "balanced accuracy, 8-bit less float",
+    "probability": "largest difference of a probability, median picture",
+    "heatmap": "correlation of the likeliest class's heatmaps, median picture",
+    "agreement": "share of pictures with the same prediction",
+}
+
+
+def paragraph(quantisation: Quantisation | None) -> str:
+    """Which graph serves, and every figure of the gate between the two."""
+    if quantisation is None:
+        return "The graph computes in 32-bit floats."
+    made, exact = quantisation.integer_bytes / 1e6, quantisation.float_bytes / 1e6
+    sizes = f"{made:.1f} MB instead of {exact:.1f} MB"
+    if quantisation.passed:
+        said = (
+            f"**The graph computes in 8-bit integers** but for its most delicate layers ({sizes})."
+        )
+        compared = "It was compared with the float graph before it was let serve"
+    else:
+        said = f"**The graph computes in 32-bit floats.** One in 8-bit integers ({sizes}) was made."
+        compared = "It was compared with the float graph and **did not pass**"
+    rows = [[_NAMES[f.name], _value(f), _limit(f), f"{f.n}"] for f in quantisation.figures]
+    return f"""{said}
+{compared}, on pictures of the validation part, each looked at in {quantisation.views} ways, turned
+and mirrored; the intervals are drawn over lesions.
+
+{table(["8-bit beside float", "value (95 % interval)", "limit", "pictures"], rows)}"""
+
+
+def _value(gate: GateFigure) -> str:
+    figure = Figure(value=gate.value, low=gate.low, high=gate.high, n=gate.n)
+    return signed(figure) if gate.name == "balanced_accuracy" else interval(figure, 4)
+
+
+def _limit(gate: GateFigure) -> str:
+    if gate.limit is None:
+        return DASH
+    told = {
+        "balanced_accuracy": f"interval from {gate.limit:+g} on",
+        "probability": f"at most {gate.limit:g}",
+    }.get(gate.name, f"at least {gate.limit:g}")
+    return told.replace("-", "\N{MINUS SIGN}") + ("" if gate.passed else ": **missed**")
