@@ -18,6 +18,9 @@ STATIC_URL = "/static"
 _HASHED = "assets/"
 """the folder of files whose name holds their hash, so that they may be kept for good"""
 
+_CHUNK = 1 << 16
+"""bytes that each connection holds of a file, so that slow readers do not add up"""
+
 _YEAR = 365 * 24 * 3600
 
 _COMPRESSED = ".gz"
@@ -67,6 +70,7 @@ def _answer(folder: Path, path: Path, request: Request[Any, Any, Any]) -> Respon
         media_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
         content_disposition_type="inline",
         filename=Path(name).name,
+        chunk_size=_CHUNK,
     )
 
 

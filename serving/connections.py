@@ -1,7 +1,7 @@
-"""Connections of the server: none may be held by sending slowly, and refusals are problem details.
+"""Connections of the server: none is held by whoever is slow, and refusals are problem details.
 
 Uvicorn ends a connection that is silent between two requests, but not one that sends a request's
-head byte by byte, and answers what it cannot read in plain text.
+head byte by byte or never takes its answer, and answers what it cannot read in plain text.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import http
 import sys
+from typing import Literal
 
 import h11
 import msgspec
@@ -19,6 +20,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from serving.problems import MEDIA_TYPE, OverloadedError, Problem, plain, problem
 from serving.security import HEADERS
 from serving.settings import Settings
+
+Awaited = Literal["a head", "a body", "an answer", "the end"]
 
 _LINGER_SECONDS = 5
 """beyond the time for a body, so that whoever reads it may answer first"""
@@ -36,7 +39,7 @@ def connection_class(settings: Settings) -> type[H11Protocol]:
 class _Connection(H11Protocol):
     limits: Settings
     _timer: asyncio.TimerHandle | None = None
-    _awaited: object = None
+    _awaited: Awaited | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it, too
         super().connection_made(transport)
@@ -53,7 +56,7 @@ class _Connection(H11Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._wait_for(None, 0)
+        self._cancel()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -74,31 +77,37 @@ class _Connection(H11Protocol):
             self._refuse(plain(400, "What was sent is no HTTP/1.1 request. Send it again."))
 
     def _watch(self) -> None:
-        """Allows for what is being sent its time, from when it began."""
+        """Allows for each part of a request and its answer its time, from when it began."""
+        limits = self.limits
         if self.transport.is_closing():
-            self._wait_for(None, 0)
+            self._wait_for("the end", limits.body_seconds)
         elif self.conn.their_state is h11.IDLE:
-            self._wait_for(h11.IDLE, self.limits.header_seconds)
+            self._wait_for("a head", limits.header_seconds)
         elif self.conn.their_state is h11.SEND_BODY:
-            self._wait_for(h11.SEND_BODY, self.limits.body_seconds + _LINGER_SECONDS)
+            self._wait_for("a body", limits.body_seconds + _LINGER_SECONDS)
         else:
-            self._wait_for(None, 0)
+            self._wait_for("an answer", limits.deadline_seconds + limits.body_seconds)
 
-    def _wait_for(self, awaited: object, seconds: float) -> None:
-        if awaited is self._awaited:
+    def _wait_for(self, awaited: Awaited, seconds: float) -> None:
+        if awaited == self._awaited:
             return
+        self._cancel()
+        self._awaited = awaited
+        self._timer = self.loop.call_later(seconds, self._give_up)
+
+    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        self._awaited = awaited
-        if awaited is not None:
-            self._timer = self.loop.call_later(seconds, self._give_up)
+        self._awaited, self._timer = None, None
 
     def _give_up(self) -> None:
-        """Ends a connection whose request did not come in time; one that began it is told."""
-        if self.transport.is_closing():
+        """Ends a connection that took too long; one that began a request's head is told."""
+        awaited = self._awaited
+        if awaited in ("an answer", "the end"):
+            # What is left to send would wait for ever for whoever does not take it.
+            self.transport.abort()
             return
-        if self._awaited is h11.IDLE and self.conn.trailing_data[0]:
+        if awaited == "a head" and self.conn.trailing_data[0] and not self.transport.is_closing():
             self._refuse(
                 problem(
                     "too_slow",
@@ -106,8 +115,8 @@ class _Connection(H11Protocol):
                     f"{self.limits.header_seconds:g} seconds. Send it again.",
                 )
             )
-        else:
-            self.transport.close()
+        self.transport.close()
+        self._watch()
 
     def _refuse(self, details: Problem) -> None:
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):

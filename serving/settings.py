@@ -95,7 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The longest time for sending a request's head."""
 
     body_seconds: Seconds = 60
-    """The longest time for sending a request's body."""
+    """The longest time for sending a request's body, and for taking the answer once it is ready."""
 
     hosts: Names = ()
     """The names that this server answers to, `*.example.org` for all below one. Default: any; on

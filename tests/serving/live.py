@@ -28,10 +28,16 @@ _PATIENCE = 60
 class Live:
     """A server that listens on `port` of this machine."""
 
-    def __init__(self, port: int, app: Litestar) -> None:
-        self.port = port
+    def __init__(self, server: Server, app: Litestar) -> None:
         self.app = app
-        self.url = f"http://127.0.0.1:{port}"
+        self.port = server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._server = server
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._server.server_state.connections)
 
     def connect(self) -> socket.socket:
         """A bare connection."""
@@ -47,7 +53,7 @@ def serving(settings: Settings, static: Path | None = None) -> Iterator[Live]:
     thread.start()
     try:
         wait_until(lambda: server.started or not thread.is_alive())
-        yield Live(server.servers[0].sockets[0].getsockname()[1], app)
+        yield Live(server, app)
     finally:
         server.should_exit = True
         thread.join(_PATIENCE)

@@ -5,19 +5,24 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import IO
 
 import msgspec
+import onnx
 import pytest
 from click.testing import CliRunner, Result
+from onnx import helper
+from onnx.external_data_helper import set_external_data
 from PIL import Image
 
-from serving import cli
+from serving import cli, manifest
 from serving.listing import Failure
 from serving.manifest import Manifest
 from serving.prediction import Prediction
+from tests.artifact_factory import SEVEN, TWO, classifier_graph, make_artifact
 from tests.drawings import SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
 
 
@@ -225,6 +230,69 @@ def test_what_a_person_can_put_right_is_one_line(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     result = run(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def _swap_hash(folder: Path) -> None:
+    with (folder / "preprocess.onnx").open("ab") as file:
+        file.write(b"\0")
+
+
+def _remove(folder: Path) -> None:
+    (folder / "model.onnx").unlink()
+
+
+def _put(graph: onnx.ModelProto) -> Callable[[Path], None]:
+    def put(folder: Path) -> None:
+        loaded = manifest.load(folder)
+        (folder / "model.onnx").write_bytes(graph.SerializeToString())
+        manifest.save(loaded, folder)
+
+    return put
+
+
+def _from_the_future(folder: Path) -> None:
+    path = folder / "model.json"
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+
+
+def _with_a_custom_operator() -> onnx.ModelProto:
+    graph = classifier_graph(SEVEN, 64)
+    graph.graph.node.append(helper.make_node("Magic", ["image"], ["spell"], domain="elsewhere"))
+    graph.opset_import.append(helper.make_opsetid("elsewhere", 1))
+    return graph
+
+
+def _with_weights_elsewhere() -> onnx.ModelProto:
+    graph = classifier_graph(SEVEN, 64)
+    (tensor,) = (t for t in graph.graph.initializer if t.name == "head")
+    set_external_data(tensor, location="../../secret", length=4)
+    tensor.ClearField("raw_data")
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_swap_hash, "preprocess.onnx: its SHA-256 is"),
+        (_remove, "model.onnx: listed in model.json, but missing"),
+        (_put(classifier_graph(SEVEN, 32)), "model.onnx: image is"),
+        (_put(classifier_graph(TWO, 64)), "but mobilenet's manifest asks for"),
+        (_put(_with_a_custom_operator()), "model.onnx: onnxruntime cannot load it"),
+        (_put(_with_weights_elsewhere()), "model.onnx: keeps weights in another file"),
+        (_from_the_future, "schema version 2, but this program reads 1"),
+    ],
+)
+def test_a_bad_model_is_refused_at_start_in_one_line(
+    spoil: Callable[[Path], None], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_artifact(tmp_path / "mobilenet")
+    spoil(tmp_path / "mobilenet")
+    monkeypatch.setenv("LESIONLENS_ARTIFACTS", str(tmp_path))
+    result = run("serve")
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
     assert message in result.stderr

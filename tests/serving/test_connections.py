@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,7 +10,7 @@ import pytest
 
 from serving.settings import Settings
 from tests.drawings import draw_lesion, encode
-from tests.serving.live import Live, serving
+from tests.serving.live import Live, serving, wait_until
 
 MOLE = encode(draw_lesion(1))
 GET = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -22,12 +21,15 @@ POST = (
 
 
 @pytest.fixture(scope="module")
-def live(settings: Settings, static: Path) -> Iterator[Live]:
+def live(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    static = tmp_path_factory.mktemp("static")
+    (static / "large.js").write_bytes(bytes(20_000_000))
     impatient = msgspec.structs.replace(
         settings,
         port=0,
         header_seconds=0.3,
         body_seconds=0.3,
+        deadline_seconds=0.3,
         max_header_bytes=2_000,
         max_connections=3,
     )
@@ -132,6 +134,16 @@ def test_a_connection_too_many_is_turned_away(live: Live) -> None:
     assert status == 503
     assert headers["retry-after"] == "1"
     assert details["type"] == "/api/v1/problems#overloaded"
+
+
+@pytest.mark.parametrize("then", ["keep-alive", "close"])
+def test_whoever_does_not_take_the_answer_is_not_waited_for(live: Live, then: str) -> None:
+    ask = f"GET /static/large.js HTTP/1.1\r\nHost: here\r\nConnection: {then}\r\n\r\n"
+    wait_until(lambda: live.connections == 0)
+    with live.connect() as connection:
+        connection.sendall(ask.encode())
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 200")
+        wait_until(lambda: live.connections == 0)
 
 
 def test_nothing_of_it_is_an_error_of_the_servers(
