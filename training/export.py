@@ -126,6 +126,9 @@ def export(config: DictConfig) -> Path:
             quantisation = _pass_gate(config, model, integers, manifest, made, held_out)
             if quantisation.passed:
                 manifest = _fit(config, integers, manifest, made, calibrating)
+                # A temperature of its own may take some bytes more or fewer.
+                size = (made / contract.MODEL_FILE).stat().st_size
+                quantisation = msgspec.structs.replace(quantisation, integer_bytes=size)
             manifest = msgspec.structs.replace(manifest, quantisation=quantisation)
         manifest = contract.save(manifest, made)
         if folder.exists():
