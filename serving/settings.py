@@ -111,7 +111,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     rate_limit: Annotated[int, Meta(ge=0)] = 0
     """The requests for predictions that one client may make in a minute; 0 for any number.
-    Default: 0, on Render and Railway 60."""
+    Default: 0, on Render and Railway 600."""
 
     origins: Names = ()
     """The other sites whose scripts may use the API (CORS), as https://example.org. Default:

@@ -149,7 +149,7 @@ def test_render_is_known_by_its_variables() -> None:
     assert settings.hosts == ("lesions.onrender.com",)
     assert settings.proxies == ("private", "cloudflare")
     assert settings.client_header == "x-forwarded-for"
-    assert settings.rate_limit == 60
+    assert settings.rate_limit == 600
     own = Settings.from_environment({**environment, "LESIONLENS_HOSTS": "lesions.example"})
     assert own.hosts == ("lesions.example",)
 
@@ -160,7 +160,7 @@ def test_railway_is_known_by_its_variables() -> None:
     assert settings.hosts == ("lesions.up.railway.app",)
     assert settings.proxies == ("private",)
     assert settings.client_header == "x-real-ip"
-    assert settings.rate_limit == 60
+    assert settings.rate_limit == 600
 
 
 def test_opentelemetrys_own_variable_counts_where_ours_is_not_set() -> None:
