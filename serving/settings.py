@@ -98,8 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The longest time for sending a request's body, and for taking the answer once it is ready."""
 
     hosts: Names = ()
-    """The names that this server answers to, `*.example.org` for all below one. Default: any; on
-    Render and Railway the name that the platform gave."""
+    """The names that this server answers to, `*.example.org` for all below one. Default:
+    any."""
 
     proxies: Names = ()
     """Whose word on who asks, and how, is believed: addresses, networks, `private` for all that are
