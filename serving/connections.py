@@ -13,7 +13,12 @@ from typing import Literal
 
 import h11
 import msgspec
-from uvicorn._types import ASGIReceiveCallable, ASGISendCallable
+from uvicorn._types import (
+    ASGI3Application,
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    ASGISendEvent,
+)
 from uvicorn._types import Scope as UvicornScope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -25,6 +30,8 @@ Awaited = Literal["a head", "a body", "an answer", "the end"]
 
 _LINGER_SECONDS = 5
 """beyond the time for a body, so that whoever reads it may answer first"""
+
+_PROBES = frozenset(("/healthz", "/readyz"))
 
 
 def connection_class(settings: Settings) -> type[H11Protocol]:
@@ -44,7 +51,7 @@ class _Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it, too
         super().connection_made(transport)
         if len(self.connections) > self.limits.max_connections:
-            self.app = _turn_away
+            self.app = _only_probes(self.app)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -134,6 +141,28 @@ class _Connection(H11Protocol):
             ):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+def _only_probes(app: ASGI3Application) -> ASGI3Application:
+    """`app` for a connection that is one too many: a platform's probe is answered, and no other.
+
+    A probe that was turned away would have the platform end a server that is merely busy.
+    """
+
+    async def answer(
+        scope: UvicornScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        async def send_and_close(event: ASGISendEvent) -> None:
+            if event["type"] == "http.response.start":
+                event["headers"] = [*event.get("headers", ()), (b"connection", b"close")]
+            await send(event)
+
+        if scope["type"] == "http" and scope["path"] in _PROBES:
+            await app(scope, receive, send_and_close)
+        else:
+            await _turn_away(scope, receive, send)
+
+    return answer
 
 
 async def _turn_away(

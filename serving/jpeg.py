@@ -5,12 +5,16 @@ ITU-T T.81, annex B.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
-_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_EOI, _SOS = 0xD9, 0xDA
 _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_ALONE = frozenset(range(0xD0, 0xD8)) | {0x01}
+
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
+"""The end, or one with a segment behind it; what else stands between them is passed over."""
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -33,28 +37,25 @@ def layout(data: bytes) -> Layout:
 
 
 def _layout(data: bytes) -> Layout:
-    components, progressive, samples = 0, False, 3.0
+    scans, components, progressive, samples = 0, 0, False, 3.0
     place = 2
-    while True:
-        while data[place] != 0xFF or data[place + 1] in (0x00, 0xFF):
-            place += 1
-        marker, place = data[place + 1], place + 2
-        if marker in _ALONE or marker == _SOI:
-            continue
+    while found := _MARKER.search(data, place):
+        place = found.end()
+        marker = data[place - 1]
         if marker == _EOI:
-            return Layout(scans=0, coefficient_bytes=0)
-        if marker in _FRAMES:
+            return Layout(scans=scans, coefficient_bytes=2 * samples if scans else 0)
+        if marker in _FRAMES and not scans:
             progressive = marker in _PROGRESSIVE
             components = data[place + 7]
             samples = _samples(data[place + 8 : place + 8 + 3 * components])
         if marker == _SOS:
-            break
+            if not scans and not progressive and data[place + 2] >= components:
+                return Layout(scans=1, coefficient_bytes=0)
+            scans += 1
         place += int.from_bytes(data[place : place + 2], "big")
-    if not progressive and data[place + 2] >= components:
-        return Layout(scans=1, coefficient_bytes=0)
-    end = data.find(bytes((0xFF, _EOI)), place)
-    scans = data.count(bytes((0xFF, _SOS)), place, end if end >= 0 else len(data))
-    return Layout(scans=scans + 1, coefficient_bytes=2 * samples)
+    if not scans:
+        raise IndexError("the file ends within its head")
+    return Layout(scans=scans, coefficient_bytes=2 * samples)
 
 
 def _samples(components: bytes) -> float:

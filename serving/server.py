@@ -77,7 +77,8 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins to drain, or ends at once where it does already."""
         if self._stop is not None:
-            super().handle_exit(sig, frame)
+            self._stop_by = time.monotonic()
+            self.force_exit = self.should_exit
             return
         self._admission.drain()
         self._stop = (sig, frame)

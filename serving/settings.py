@@ -98,8 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The longest time for sending a request's body, and for taking the answer once it is ready."""
 
     hosts: Names = ()
-    """The names that this server answers to, `*.example.org` for all below one. Default: any; on
-    Render and Railway the name that the platform gave."""
+    """The names that this server answers to, `*.example.org` for all below one. Default:
+    any."""
 
     proxies: Names = ()
     """Whose word on who asks, and how, is believed: addresses, networks, `private` for all that are
@@ -111,7 +111,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     rate_limit: Annotated[int, Meta(ge=0)] = 0
     """The requests for predictions that one client may make in a minute; 0 for any number.
-    Default: 0, on Render and Railway 60."""
+    Default: 0, on Render and Railway 600."""
 
     origins: Names = ()
     """The other sites whose scripts may use the API (CORS), as https://example.org. Default:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -69,8 +70,16 @@ class Workers:
         """Runs `function` in a thread once one is free; what is cancelled before is never run."""
         with self._lock:
             self._unfinished += 1
-        future = self.pool.submit(lambda: self._timed(function, *args, **kwargs))
-        future.add_done_callback(self._finish)
+        # The pool keeps what is cancelled until a thread comes to it, but must not keep its data.
+        call = [partial(function, *args, **kwargs)]
+
+        def finish(_: Future[T]) -> None:
+            call.clear()
+            with self._lock:
+                self._unfinished -= 1
+
+        future = self.pool.submit(lambda: self._timed(call.pop()))
+        future.add_done_callback(finish)
         return future
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -81,18 +90,14 @@ class Workers:
         """Ends the threads once each has done what it is busy with; does not wait for it."""
         self.pool.shutdown(wait=False, cancel_futures=True)
 
-    def _timed(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _timed(self, call: Callable[[], T]) -> T:
         with self._lock:
             self._running += 1
         start = time.perf_counter()
         try:
-            return function(*args, **kwargs)
+            return call()
         finally:
             seconds = time.perf_counter() - start
             with self._lock:
                 self._running -= 1
                 self._seconds += _LATEST_SHARE * (seconds - self._seconds)
-
-    def _finish(self, _: Future[T]) -> None:
-        with self._lock:
-            self._unfinished -= 1

@@ -83,7 +83,7 @@ def tiff_without_end() -> bytes:
     return tiff(tags.items(), bytes(16), next_directory=8)
 
 
-def jpeg_of_many_scans(side: int, scans: int) -> bytes:
+def jpeg_of_many_scans(side: int, scans: int, before_each: bytes = b"") -> bytes:
     """A grey progressive JPEG of `side` x `side` pixels that are gone over again and again."""
 
     def segment(marker: int, body: bytes) -> bytes:
@@ -103,7 +103,7 @@ def jpeg_of_many_scans(side: int, scans: int) -> bytes:
         + segment(0xC2, frame)
         + tables[69:]
         + first
-        + again * scans
+        + (before_each + again) * scans
         + b"\xff\xd9"
     )
 

@@ -126,7 +126,7 @@ def test_a_connection_too_many_is_turned_away(live: Live) -> None:
     waiting = [live.connect() for _ in range(3)]
     try:
         with live.connect() as connection:
-            connection.sendall(GET)
+            connection.sendall(GET.replace(b"healthz", b"api/v1/models"))
             status, headers, details = answer(connection)
     finally:
         for other in waiting:
@@ -134,6 +134,19 @@ def test_a_connection_too_many_is_turned_away(live: Live) -> None:
     assert status == 503
     assert headers["retry-after"] == "1"
     assert details["type"] == "/api/v1/problems#overloaded"
+
+
+@pytest.mark.parametrize("probe", [b"healthz", b"readyz"])
+def test_a_probe_is_answered_even_so_and_let_go(live: Live, probe: bytes) -> None:
+    waiting = [live.connect() for _ in range(3)]
+    try:
+        with live.connect() as connection:
+            connection.sendall(GET.replace(b"healthz", probe))
+            status, headers, _ = answer(connection)
+    finally:
+        for other in waiting:
+            other.close()
+    assert (status, headers["connection"]) == (200, "close")
 
 
 @pytest.mark.parametrize("then", ["keep-alive", "close"])

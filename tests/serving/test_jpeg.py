@@ -37,6 +37,18 @@ def test_every_scan_is_counted(scans: int) -> None:
     assert layout(jpeg_of_many_scans(64, scans)).scans == 1 + scans
 
 
+@pytest.mark.parametrize("marker", [0xE5, 0xFE])
+def test_an_end_within_a_segment_hides_no_scan(marker: int) -> None:
+    comment = bytes((0xFF, marker)) + b"\0\x04\xff\xd9"
+    assert layout(jpeg_of_many_scans(64, 20, before_each=comment)).scans == 21
+
+
+def test_a_length_where_no_segment_is_hides_no_scan() -> None:
+    # Where the decoder looks for a restart it passes over such a marker, and not over a segment.
+    reserved = b"\xff\x02\xff\xff"
+    assert layout(jpeg_of_many_scans(64, 20, before_each=reserved)).scans == 21
+
+
 def test_a_thumbnail_is_no_scan_of_the_picture() -> None:
     small = io.BytesIO()
     LESION.resize((32, 24)).save(small, "JPEG", progressive=True)

@@ -78,6 +78,23 @@ def test_it_waits_no_longer_than_it_is_told(environment: dict[str, str]) -> None
             first.result().raise_for_status()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(
+    environment: dict[str, str], number: signal.Signals
+) -> None:
+    environment["LESIONLENS_DRAIN_SECONDS"] = "300"
+    environment["LESIONLENS_DEADLINE_SECONDS"] = "300"
+    with process(environment, SLOW.format(seconds=200)) as server, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(post, server)
+        wait_until(lambda: taken(server))
+        server.send(signal.SIGTERM)
+        wait_until(lambda: httpx.get(server.url + "/readyz").status_code == 503)
+        server.send(number)
+        assert server.wait() == -signal.SIGTERM
+        with pytest.raises(httpx.HTTPError):
+            first.result().raise_for_status()
+
+
 def test_without_anything_to_finish_it_ends_at_once(environment: dict[str, str]) -> None:
     with process(environment) as server:
         server.send(signal.SIGINT)

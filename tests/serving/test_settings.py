@@ -146,10 +146,10 @@ def test_a_proxy_that_is_no_network_is_refused(proxy: str) -> None:
 def test_render_is_known_by_its_variables() -> None:
     environment = {"RENDER": "true", "RENDER_EXTERNAL_HOSTNAME": "lesions.onrender.com"}
     settings = Settings.from_environment(environment)
-    assert settings.hosts == ("lesions.onrender.com",)
+    assert settings.hosts == ()
     assert settings.proxies == ("private", "cloudflare")
     assert settings.client_header == "x-forwarded-for"
-    assert settings.rate_limit == 60
+    assert settings.rate_limit == 600
     own = Settings.from_environment({**environment, "LESIONLENS_HOSTS": "lesions.example"})
     assert own.hosts == ("lesions.example",)
 
@@ -157,10 +157,10 @@ def test_render_is_known_by_its_variables() -> None:
 def test_railway_is_known_by_its_variables() -> None:
     environment = {"RAILWAY_PROJECT_ID": "1", "RAILWAY_PUBLIC_DOMAIN": "lesions.up.railway.app"}
     settings = Settings.from_environment(environment)
-    assert settings.hosts == ("lesions.up.railway.app",)
+    assert settings.hosts == ()
     assert settings.proxies == ("private",)
     assert settings.client_header == "x-real-ip"
-    assert settings.rate_limit == 60
+    assert settings.rate_limit == 600
 
 
 def test_opentelemetrys_own_variable_counts_where_ours_is_not_set() -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from serving.workers import QueueFullError, Workers
@@ -40,6 +43,21 @@ def test_a_task_that_is_cancelled_is_never_run(busy: tuple[Workers, threading.Ev
     workers.submit(ran.append, 2).result(60)
     assert ran == [2]
     workers.check(3)
+
+
+def test_the_data_of_what_is_cancelled_is_let_go_at_once(
+    busy: tuple[Workers, threading.Event],
+) -> None:
+    workers, _ = busy
+    picture = np.zeros(1)
+    data = weakref.ref(picture)
+    waiting = workers.submit(np.sum, picture)
+    del picture
+    gc.collect()
+    assert data() is not None
+    assert waiting.cancel()
+    gc.collect()
+    assert data() is None
 
 
 def test_no_more_are_let_in_than_the_queue_holds(busy: tuple[Workers, threading.Event]) -> None:
