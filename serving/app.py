@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from litestar import Litestar
 from litestar.config.compression import CompressionConfig
@@ -25,8 +27,13 @@ from serving.inference import Inference
 from serving.logs import log_visit
 from serving.metrics import Metrics
 from serving.pages import Assets, Page
-from serving.settings import Settings
+from serving.settings import OTLP_ENDPOINT, PREFIX, Settings, SettingsError
 from serving.visits import Watcher
+
+if TYPE_CHECKING:
+    from serving.traces import Traces
+
+_log = logging.getLogger("lesionlens")
 
 Lifespan = (
     Callable[[Litestar], AbstractAsyncContextManager[None]] | AbstractAsyncContextManager[None]
@@ -52,10 +59,7 @@ def create_app(settings: Settings | None = None, static: Path = built_files.STAT
     page = Page(inference, Assets(static))
     watchers: list[Watcher] = [log_visit, counted.count]
     lifespan: list[Lifespan] = [_closing(inference), rates.sweeping]
-    if settings.traces_endpoint:
-        from serving.traces import Traces
-
-        traces = Traces(settings)
+    if traces := _traces(settings):
         watchers.append(traces.send)
         lifespan.append(_closing(traces))
 
@@ -98,6 +102,28 @@ def create_app(settings: Settings | None = None, static: Path = built_files.STAT
     # For the process around it, which drains and loads models.
     app.state.admission, app.state.inference = admission, inference
     return app
+
+
+def _traces(settings: Settings) -> Traces | None:
+    """What sends traces, where they are asked for and can be sent."""
+    if not settings.traces_endpoint:
+        return None
+    try:
+        from serving.traces import Traces
+    except ImportError as error:
+        # A platform's variable asks it of everything there, and may keep nothing from starting.
+        asked = os.environ.get(f"{PREFIX}TRACES_ENDPOINT")
+        foreign = not asked and os.environ.get(OTLP_ENDPOINT) == settings.traces_endpoint
+        variable = OTLP_ENDPOINT if foreign else f"{PREFIX}TRACES_ENDPOINT"
+        missing = (
+            f"{variable} is set, but the packages that send traces are not installed ({error}). "
+            "Install them: pip install 'lesionlens[traces]'"
+        )
+        if not foreign:
+            raise SettingsError(missing) from error
+        _log.warning("No traces are sent: %s", missing)
+        return None
+    return Traces(settings)
 
 
 def _middleware(settings: Settings) -> list[Middleware]:

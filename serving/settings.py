@@ -18,6 +18,9 @@ from serving.pictures import Limits
 from serving.platforms import defaults
 
 PREFIX = "LESIONLENS_"
+OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""OpenTelemetry's own variable, which a platform may set for all that it runs."""
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
@@ -125,7 +128,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     traces_endpoint: str = ""
     """Where traces are sent to by OpenTelemetry's protocol over HTTP, as http://collector:4318.
-    OTEL_EXPORTER_OTLP_ENDPOINT is honoured where this is not set. Default: nowhere."""
+    OTEL_EXPORTER_OTLP_ENDPOINT is honoured where this is not set, and passed over with a warning
+    where the packages for traces are not installed. Default: nowhere."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What the log tells: nothing of it names a picture, a file or an address."""
@@ -166,7 +170,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _check_spelling(values, known)
         given: dict[str, object] = {f: values[name] for name, f in known.items() if name in values}
         sources = {field: name for name, field in known.items()}
-        for field, other in (("port", "PORT"), ("traces_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT")):
+        for field, other in (("port", "PORT"), ("traces_endpoint", OTLP_ENDPOINT)):
             if field not in given and other in values:
                 given[field], sources[field] = values[other], other
         for known_field in msgspec.structs.fields(cls):

@@ -1,23 +1,16 @@
-"""Traces for OpenTelemetry, where an address to send them to is set."""
+"""Traces for OpenTelemetry; needs the packages of the extra `traces`."""
 
 from __future__ import annotations
 
-from serving.settings import Settings, SettingsError
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from serving.settings import Settings
 from serving.visits import Visit
-
-try:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-except ImportError as error:
-    raise SettingsError(
-        "LESIONLENS_TRACES_ENDPOINT is set, but the packages that send traces are not installed "
-        f"({error}). Install them: pip install 'lesionlens[traces]'"
-    ) from error
-
 
 _PATIENCE = 2
 """seconds for sending spans, after which they are given up; the server's end waits for the last"""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
@@ -31,7 +32,6 @@ def live(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         body_seconds=0.3,
         deadline_seconds=0.3,
         max_header_bytes=2_000,
-        max_connections=3,
     )
     with serving(impatient, static) as live:
         yield live
@@ -122,15 +122,14 @@ def test_what_is_no_request_is_refused(live: Live, sent: bytes) -> None:
     assert "server" not in headers
 
 
-def test_a_connection_too_many_is_turned_away(live: Live) -> None:
-    waiting = [live.connect() for _ in range(3)]
-    try:
+def test_a_connection_too_many_is_turned_away(settings: Settings) -> None:
+    few = msgspec.structs.replace(settings, port=0, max_connections=3)
+    with serving(few) as live, ExitStack() as waiting:
+        for _ in range(few.max_connections):
+            waiting.enter_context(live.connect())
         with live.connect() as connection:
             connection.sendall(GET.replace(b"healthz", b"api/v1/models"))
             status, headers, details = answer(connection)
-    finally:
-        for other in waiting:
-            other.close()
     assert status == 503
     assert headers["retry-after"] == "1"
     assert details["type"] == "/api/v1/problems#overloaded"

@@ -29,6 +29,18 @@ def slow(*arguments, **options):
 Inference.answer = slow
 """
 
+HELD = """
+import time
+from pathlib import Path
+from serving.inference import Inference
+quick = Inference.answer
+def held(*arguments, **options):
+    while not Path({released!r}).exists():
+        time.sleep(0.01)
+    return quick(*arguments, **options)
+Inference.answer = held
+"""
+
 
 @pytest.fixture
 def environment(artifacts: Path) -> dict[str, str]:
@@ -50,9 +62,13 @@ def taken(server: Process) -> bool:
 
 
 def test_sigterm_finishes_what_was_taken_and_refuses_the_rest(
-    environment: dict[str, str],
+    environment: dict[str, str], tmp_path: Path
 ) -> None:
-    with process(environment, SLOW.format(seconds=2)) as server, ThreadPoolExecutor(1) as pool:
+    environment["LESIONLENS_DEADLINE_SECONDS"] = "300"
+    environment["LESIONLENS_DRAIN_SECONDS"] = "300"
+    released = tmp_path / "released"
+    held = HELD.format(released=str(released))
+    with ThreadPoolExecutor(1) as pool, process(environment, held) as server:
         first = pool.submit(post, server)
         wait_until(lambda: taken(server))
         server.send(signal.SIGTERM)
@@ -62,6 +78,7 @@ def test_sigterm_finishes_what_was_taken_and_refuses_the_rest(
         assert refused.status_code == 503
         assert refused.json()["type"] == "/api/v1/problems#draining"
         assert refused.headers["retry-after"] == "1"
+        released.touch()
         assert first.result().status_code == 200
         assert server.wait() == -signal.SIGTERM
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,7 +12,7 @@ from litestar.testing import TestClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from serving.app import create_app
-from serving.settings import Settings
+from serving.settings import OTLP_ENDPOINT, Settings, SettingsError
 from tests.drawings import draw_lesion, encode
 
 URL = "/api/v1/predictions"
@@ -94,3 +95,34 @@ def test_a_collector_that_is_not_there_is_no_ones_problem(settings: Settings) ->
     app = create_app(msgspec.structs.replace(settings, traces_endpoint="http://127.0.0.1:9"))
     with TestClient(app) as client:
         assert client.post(URL, files=[("images", ("a", MOLE))]).status_code == 200
+
+
+@pytest.fixture
+def without_packages(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings that ask for traces, where nothing of OpenTelemetry is installed."""
+    monkeypatch.delenv("LESIONLENS_TRACES_ENDPOINT", raising=False)
+    monkeypatch.delenv(OTLP_ENDPOINT, raising=False)
+    monkeypatch.delitem(sys.modules, "serving.traces", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    return msgspec.structs.replace(settings, traces_endpoint="http://collector:4318")
+
+
+def test_our_own_variable_without_the_packages_is_refused(
+    without_packages: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = without_packages.traces_endpoint
+    monkeypatch.setenv("LESIONLENS_TRACES_ENDPOINT", endpoint)
+    monkeypatch.setenv(OTLP_ENDPOINT, endpoint)
+    with pytest.raises(SettingsError, match=r"LESIONLENS_TRACES_ENDPOINT .*lesionlens\[traces\]"):
+        create_app(without_packages)
+
+
+def test_a_platforms_variable_without_the_packages_is_a_warning(
+    without_packages: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(OTLP_ENDPOINT, without_packages.traces_endpoint)
+    with TestClient(create_app(without_packages)) as client:
+        assert client.get("/healthz").status_code == 200
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert f"{OTLP_ENDPOINT} is set" in warning.getMessage()
+    assert "\n" not in warning.getMessage()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from serving.workers import QueueFullError, Workers
+from tests.serving.live import wait_until
 
 
 @pytest.fixture
@@ -24,14 +25,11 @@ def busy() -> Iterator[tuple[Workers, threading.Event]]:
 def test_tasks_are_counted_until_they_are_done(busy: tuple[Workers, threading.Event]) -> None:
     workers, done = busy
     second = workers.submit(int, "2")
-    while not workers.running:
-        pass
+    wait_until(lambda: workers.running)
     assert (workers.running, workers.waiting) == (1, 1)
     done.set()
     assert second.result(60) == 2
-    while workers.running:
-        pass
-    assert workers.waiting == 0
+    wait_until(lambda: (workers.running, workers.waiting) == (0, 0))
 
 
 def test_a_task_that_is_cancelled_is_never_run(busy: tuple[Workers, threading.Event]) -> None:
@@ -42,6 +40,8 @@ def test_a_task_that_is_cancelled_is_never_run(busy: tuple[Workers, threading.Ev
     done.set()
     workers.submit(ran.append, 2).result(60)
     assert ran == [2]
+    # A result may be there a moment before its task is counted as done.
+    wait_until(lambda: (workers.running, workers.waiting) == (0, 0))
     workers.check(3)
 
 
