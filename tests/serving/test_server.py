@@ -108,8 +108,8 @@ def test_a_second_signal_ends_it_at_once(
         wait_until(lambda: httpx.get(server.url + "/readyz").status_code == 503)
         server.send(number)
         assert server.wait() == -signal.SIGTERM
-        with pytest.raises(httpx.HTTPError):
-            first.result().raise_for_status()
+        # It was the server that ended it, and not the client that waited no longer.
+        assert not isinstance(first.exception(), httpx.TimeoutException)
 
 
 def test_without_anything_to_finish_it_ends_at_once(environment: dict[str, str]) -> None:
