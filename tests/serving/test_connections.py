@@ -136,15 +136,14 @@ def test_a_connection_too_many_is_turned_away(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("probe", [b"healthz", b"readyz"])
-def test_a_probe_is_answered_even_so_and_let_go(live: Live, probe: bytes) -> None:
-    waiting = [live.connect() for _ in range(3)]
-    try:
+def test_a_probe_is_answered_even_so_and_let_go(settings: Settings, probe: bytes) -> None:
+    few = msgspec.structs.replace(settings, port=0, max_connections=3)
+    with serving(few) as live, ExitStack() as waiting:
+        for _ in range(few.max_connections):
+            waiting.enter_context(live.connect())
         with live.connect() as connection:
             connection.sendall(GET.replace(b"healthz", probe))
             status, headers, _ = answer(connection)
-    finally:
-        for other in waiting:
-            other.close()
     assert (status, headers["connection"]) == (200, "close")
 
 
