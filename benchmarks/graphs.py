@@ -47,7 +47,7 @@ class Measured(msgspec.Struct, frozen=True):
     memory: int
 
 
-def compare(config: DictConfig, answers: int = ANSWERS, rounds: int = ROUNDS) -> list[Measured]:
+def compare(config: DictConfig) -> list[Measured]:
     """Each way on each number of threads, the first being the float graph.
 
     Raises:
@@ -68,11 +68,9 @@ def compare(config: DictConfig, answers: int = ANSWERS, rounds: int = ROUNDS) ->
         threads = sorted({1, min(THREADS, available_cores())})
         cases = [(way, count) for count in threads for way in ways]
         found: dict[tuple[str, int], list[tuple[float, int]]] = {}
-        for _ in tqdm(range(rounds), "measuring", unit="round"):
+        for _ in tqdm(range(ROUNDS), "measuring", unit="round"):
             for (way, kind, file), count in cases:
-                found.setdefault((way, count), []).append(
-                    _measure(kind, place / file, count, answers)
-                )
+                found.setdefault((way, count), []).append(_measure(kind, place / file, count))
     return [
         Measured(
             way,
@@ -99,8 +97,8 @@ def _lay_out(run: Path, checkpoint: str, folder: Path, manifest: Manifest, place
     torch.save((network, manifest.preprocessing.size), place / "network.pt")
 
 
-def _measure(kind: str, place: Path, threads: int, answers: int) -> tuple[float, int]:
-    arguments = [kind, str(place), str(threads), str(answers)]
+def _measure(kind: str, place: Path, threads: int) -> tuple[float, int]:
+    arguments = [kind, str(place), str(threads), str(ANSWERS)]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.one_answer", *arguments],
         capture_output=True,
@@ -132,8 +130,8 @@ def table(config: DictConfig, measured: Sequence[Measured]) -> str:
         "",
         "Speed and memory are beside the float graph on as many threads. The graphs answer with",
         "probabilities, heatmaps and novelty through the code that serves; PyTorch, in inference",
-        "mode, with probabilities and heatmaps. Memory is the most that a process ever holds that",
-        "does nothing else, its libraries included.",
+        "mode, with probabilities and heatmaps. Memory is the most that a process holds which does",
+        "nothing else, its libraries included.",
         "",
         "| | threads | ms an answer | times as fast | MiB | of float's |",
         "|---|---|---|---|---|---|",

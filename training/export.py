@@ -274,6 +274,7 @@ def _pass_gate(
     """Whether `integers` may serve instead of `model`, both with what was fitted to `model`."""
     beside = made.with_name(f"{made.name}-integers")
     shutil.copytree(made, beside)
+    set_temperature(integers, manifest.temperature)
     figures = gate.compare(
         _serve(model, manifest, made),
         _serve(integers, manifest, beside),

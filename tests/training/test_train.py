@@ -142,6 +142,7 @@ def test_what_is_fitted_is_fitted_to_the_graph_that_serves(made: Made) -> None:
     assert min(abs(each - manifest.novelty_threshold) for each in novelty) < 1e-4
 
 
+@pytest.mark.parametrize("made", ["cnn"], indirect=True)
 def test_a_graph_of_integers_that_misses_a_limit_leaves_the_float_graph_to_serve(
     made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_graph_of_integers_that_misses_a_limit_leaves_the_float_graph_to_serve
     assert "THE FLOAT GRAPH SERVES" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("made", ["cnn"], indirect=True)
 def test_integers_are_tried_only_where_asked_for(made: Made, tmp_path: Path) -> None:
     run, _, manifest = made
     overrides = [f"model={manifest.name}", f"run={run}", f"artifacts={tmp_path}"]
