@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -196,4 +197,6 @@ def _plain_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EPIPE:  # whoever read the answers has seen enough; click knows
             raise
+        # What is still buffered would fail again when the interpreter ends, and change its status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.ClickException(f"The answers cannot be written: {error}.") from error

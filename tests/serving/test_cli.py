@@ -318,9 +318,15 @@ def test_a_command_of_another_package_runs(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def python(code: str, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
-    """Runs `code` in a fresh interpreter."""
+    """Runs `code` in a fresh interpreter, which buffers what it writes as it does by default."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     return subprocess.run(
-        [sys.executable, "-c", code], text=True, timeout=60, stdout=stdout, stderr=subprocess.PIPE
+        [sys.executable, "-c", code],
+        text=True,
+        timeout=60,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env=environment,
     )
 
 
