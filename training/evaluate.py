@@ -70,6 +70,7 @@ def evaluate_artifact(
         names={c.id: c.name for c in pictures.classes},
         masks=pictures.sets[0].mask_folder,
         travel=read_travel(travel or {}, manifest.class_ids, pictures),
+        strangers=True,
     )
     contract.save(msgspec.structs.replace(manifest, metrics=headline(evaluation)), folder)
     return evaluation

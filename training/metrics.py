@@ -22,6 +22,7 @@ from training.measures import (
     mean,
 )
 from training.predictions import Predictions
+from training.refusals import RefusalFigures
 from training.travel import TravelFigures
 
 
@@ -132,6 +133,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     groups: Groups | None = None
     heatmaps: HeatmapFigures | None = None
     travel: list[TravelFigures] = []
+    refusals: RefusalFigures | None = None
 
 
 def evaluate(

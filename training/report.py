@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from serving.classifier import Classifier
 from serving.manifest import Manifest
 from serving.prediction import Prediction
-from training import card, groups, heatmaps, plots
+from training import card, groups, heatmaps, plots, refusals
 from training.bootstrap import Bootstrap
 from training.data.sets import TravelSet
 from training.groups import GroupSettings
@@ -25,6 +25,7 @@ from training.labels import DataError, LabelledPicture
 from training.metrics import Evaluation
 from training.metrics import evaluate as measure
 from training.predictions import Predictions, collect, predict_files
+from training.refusals import RefusalSettings
 from training.travel import TravelFigures, compare
 
 METRICS_FILE = "metrics.json"
@@ -48,6 +49,7 @@ class ReportSettings(msgspec.Struct, frozen=True, kw_only=True):
     """how often lesions are drawn for the intervals"""
     groups: GroupSettings
     heatmaps: HeatmapSettings
+    refusals: RefusalSettings
 
     @classmethod
     def read(cls, config: Any) -> ReportSettings:
@@ -79,6 +81,7 @@ def report(
     names: Mapping[str, str] | None = None,
     masks: Path | None = None,
     travel: Sequence[tuple[TravelSet, list[LabelledPicture]]] = (),
+    strangers: bool = False,
     predictions_file: Path | None = None,
 ) -> Evaluation:
     """Measures `model` over `pictures` and writes card, figures and plots into the folder `out`.
@@ -96,6 +99,8 @@ def report(
         names: Of diagnoses that are no classes of the model, by id.
         masks: The folder with the lesions' outlines, `<image_id>.png`.
         travel: Sets of other clinics with their pictures, labelled with the model's class ids.
+        strangers: Whether to measure what is refused of pictures that are no lesion, and of the
+            lesions' pictures changed.
         predictions_file: Where each picture's prediction goes as a row of CSV; None for nowhere.
 
     Raises:
@@ -123,6 +128,9 @@ def report(
             _travelled(model, described, listed, collected, names, resamples)
             for described, listed in travel
         ],
+        refusals=refusals.measure(model, read, settings.refusals, resamples, _SEED)
+        if strangers
+        else None,
     )
     _write_files(out, model.manifest, collected, evaluation, command)
     if predictions_file is not None:

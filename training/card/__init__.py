@@ -18,6 +18,7 @@ from training.card import (
     refusals,
     results,
     sets,
+    strangers,
     travel,
     verdict,
 )
@@ -45,6 +46,7 @@ def write(
         heatmaps.section(evaluation, plots),
         travel.section(evaluation),
         refusals.section(manifest, evaluation, plots),
+        strangers.section(evaluation),
         limits.section(manifest, evaluation),
         limits.again(evaluation, command),
     ]
