@@ -59,7 +59,8 @@ from training.graph import (
 from training.labels import DataError, LabelledPicture
 from training.learner import as_input
 from training.norms import renew
-from training.novelty import Novelty
+from training.novelty import NoveltySettings
+from training.novelty import fit as fit_novelty
 from training.quantise import QuantiseSettings, quantise
 from training.train import (
     CONFIG_FILE,
@@ -101,7 +102,9 @@ def export(config: DictConfig) -> Path:
     learned_from = decode(trained, pictures, answers).part("train")
     seen = _drawn(learned_from, config.norms.pictures, _BATCH, config.seed, "renewing the norms")
     renew(cast(nn.Module, network), seen)
-    novelty = _fit_novelty(config, network, learned_from)
+    asked = msgspec.convert(plain(config.novelty), NoveltySettings)
+    shown = _drawn(learned_from, asked.pictures, _BATCH, config.seed, "fitting novelty")
+    novelty = fit_novelty(network, shown, asked)
     graph = ServedGraph(network, novelty).eval()
     model = to_onnx(graph, trained.model.preprocessing.size)
 
@@ -229,18 +232,6 @@ def _augmented(
     for batch in _drawn(pictures, wanted.pictures, wanted.batch_size, config.seed, title):
         changed = (augmentation(as_input(batch)) * 255).round().to(torch.uint8)
         yield changed.permute(0, 2, 3, 1).contiguous().numpy()
-
-
-def _fit_novelty(config: DictConfig, network: Network, pictures: CachedPictures) -> Novelty:
-    """The Gaussians over the pooled features of training pictures, seen without augmentation."""
-    layers: list[list[npt.NDArray[np.float32]]] = []
-    with torch.no_grad():
-        for start in tqdm(range(0, len(pictures), _BATCH), "fitting novelty", unit="batch"):
-            batch, _ = pictures.__getitems__(range(start, min(start + _BATCH, len(pictures))))
-            maps = network.feature_maps(as_input(batch))
-            layers.append([each.mean(dim=(2, 3)).numpy() for each in maps])
-    features = [np.concatenate(layer) for layer in zip(*layers, strict=True)]
-    return Novelty(features, config.novelty.components)
 
 
 def _serve(model: onnx.ModelProto, manifest: Manifest, made: Path) -> Classifier:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from training.explanation import Explainable, grad_cam, normalise
 from training.learner import as_input
-from training.novelty import Novelty
+from training.novelty import Describing, Novelty
 
 OPSET = 20
 OUTPUTS = ("probability", "heatmap", "novelty")
@@ -27,7 +27,7 @@ class ExportError(Exception):
     """A graph that is not what it was made from, or not what the contract asks for."""
 
 
-class Network(Explainable, Protocol):
+class Network(Explainable, Describing, Protocol):
     """What an exported network must be able to say."""
 
     def class_activation(self, maps: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class ServedGraph(nn.Module):
         logits = self.network.head(maps[-1])
         probability = torch.softmax(logits / self.temperature, dim=1)
         heatmap = normalise(self.network.class_activation(maps[-1]))
-        novelty = self.novelty([each.mean(dim=(2, 3)) for each in maps])
+        novelty = self.novelty(self.network.describe(maps))
         return probability, heatmap, novelty
 
 

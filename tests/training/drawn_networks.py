@@ -14,9 +14,12 @@ from tests.drawings import draw_lesion
 from training.graph import ServedGraph, set_temperature, to_onnx
 from training.learner import as_input
 from training.networks import CNN, MobileNetV2
-from training.novelty import Novelty
+from training.novelty import NoveltySettings, fit
 
 SIZE = 64
+NOVELTY = NoveltySettings(
+    pictures=16, components=8, shrinkage=0.3, least_deviation=0.05, unit=0.95, corner=0.33
+)
 
 
 def drawn(count: int) -> npt.NDArray[np.uint8]:
@@ -46,10 +49,7 @@ def network(name: str) -> Any:
 def export(name: str, temperature: float = 1.7) -> tuple[ServedGraph, onnx.ModelProto]:
     """A network in its served graph, and that as a float graph of onnx."""
     net = network(name)
-    with torch.no_grad():
-        maps = net.feature_maps(as_input(torch.from_numpy(drawn(16))))
-    novelty = Novelty([each.mean(dim=(2, 3)).numpy() for each in maps], components=8)
-    graph = ServedGraph(net, novelty)
+    graph = ServedGraph(net, fit(net, [torch.from_numpy(drawn(16))], NOVELTY))
     model = to_onnx(graph, SIZE)
     set_temperature(model, temperature)
     graph.temperature.fill_(temperature)

@@ -28,6 +28,7 @@ from training.groups import GroupSettings
 from training.heatmaps import HeatmapSettings
 from training.labels import DataError, LabelledPicture
 from training.metrics import Evaluation
+from training.refusals import RefusalSettings
 from training.report import ReportSettings
 
 DIAGNOSES = [c.id for c in SEVEN]
@@ -35,6 +36,7 @@ SETTINGS = ReportSettings(
     resamples=100,
     groups=GroupSettings(age_bands=[50], least_of_class=2),
     heatmaps=HeatmapSettings(centre=0.25, hottest=0.2, blur=0.1),
+    refusals=RefusalSettings(drawings=1, photographs=None, scales=[2], qualities=[50]),
 )
 MALIGNANT = {c.id for c in SEVEN if c.malignant}
 
@@ -390,7 +392,8 @@ def test_the_line_of_make_evaluate_finds_data_split_and_artifact_by_itself(
     parts = split(described.read(DIAGNOSES), seed=7)
     training = msgspec.structs.replace(manifest.training, split_digest=digest(parts), seed=7)
     contract.save(msgspec.structs.replace(manifest, training=training), folder)
-    overrides = ["model=cnn", "experiment=travel", "resamples=100"]
+    few = "refusals.drawings=1"
+    overrides = ["model=cnn", "experiment=travel", "resamples=100", few]
     result = subprocess.run(
         [sys.executable, "-m", "training.evaluate", *overrides],
         env={**os.environ, "HAM10000_DIR": str(root)},

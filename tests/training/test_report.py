@@ -20,6 +20,7 @@ from training.labels import Background
 from training.metrics import Evaluation, evaluate
 from training.plots.canvas import Plot
 from training.predictions import Predictions
+from training.refusals import RefusalFigures, Refused
 from training.travel import compare
 
 LIKE_THE_MIDDLE = Figure(value=0.0, low=-0.01, high=0.01, n=900)
@@ -65,6 +66,13 @@ def evaluation(predictions: Predictions, manifest: Manifest) -> Evaluation:
         travel=[
             compare(elsewhere, calibrated_predictions(200, seed=3), predictions, [], 200, seed=0)
         ],
+        refusals=RefusalFigures(
+            strangers=[Refused(name="skin", share=Figure(value=0.97, low=0.93, high=0.99, n=150))],
+            photographs=Figure(value=0.88, low=0.81, high=0.94, n=70),
+            lesions=[
+                Refused(name="enlarged x2", share=Figure(value=0.06, low=0.04, high=0.08, n=900))
+            ],
+        ),
     )
 
 
@@ -441,3 +449,22 @@ def test_the_card_tells_what_the_graph_computes_in_and_how_that_was_decided(
 def test_the_card_of_a_float_graph_says_so(text: str) -> None:
     assert "The graph computes in 32-bit floats." in text
     assert "8-bit" not in text
+
+
+def test_what_is_refused_stands_beside_what_should_not_be(
+    text: str, manifest: Manifest, evaluation: Evaluation
+) -> None:
+    section = text.split("## What is no lesion")[1].split("\n## ")[0]
+    assert "| drawn: plain skin | 0.970 | 0.930 to 0.990 | 150 |" in section
+    assert "| photographs of other things | 0.880 | 0.810 to 0.940 | 70 |" in section
+    assert "| the same, enlarged x2 | 0.060 | 0.040 to 0.080 | 900 |" in section
+    refused = evaluation.refused
+    assert refused is not None
+    assert f"| the drawn set | {refused.value:.3f} |" in section
+    assert "| elsewhere | " in section
+    assert evaluation.refusals is not None
+    without = msgspec.structs.replace(evaluation.refusals, photographs=None)
+    told = msgspec.structs.replace(evaluation, refusals=without)
+    assert "none was tried" in card.write(manifest, told, {}, ["again"])
+    untold = msgspec.structs.replace(evaluation, refusals=None)
+    assert "What is no lesion" not in card.write(manifest, untold, {}, ["again"])

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from training.networks.description import Description, means_and_deviations
+
 MEAN, STD = (0.7635, 0.5461, 0.5705), (0.1409, 0.1526, 0.1697)
 """Of HAM10000's pictures."""
 
@@ -85,6 +87,14 @@ class CNN(nn.Module):
             x = convolution(x if index == 0 else self.pools[index - 1](x))
             maps.append(x)
         return maps[1:]
+
+    def describe(self, maps: list[Tensor]) -> Description:
+        """The pictures that have these feature maps, in 128 and in 256 features.
+
+        So early in a network a mean says little; how much a map varies says what is to be seen.
+        """
+        second, third = (means_and_deviations(each) for each in maps)
+        return Description([second, third], skin=third)
 
     def head(self, maps: Tensor) -> Tensor:
         """Logits `[N, C]`, before LogSoftmax, from the third convolution's map `[N, K, h, w]`."""

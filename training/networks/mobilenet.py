@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from training.networks.description import Description, means
+
 # expansion, output channels, repeats, stride of the first: table 2 of the paper
 STAGES = (
     (1, 16, 1, 1),
@@ -21,11 +23,9 @@ STAGES = (
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's pictures, by which its weights expect theirs normalised."""
 
-MIDDLE = 6
-"""Index in `features` of the last block at an eighth of the picture's side: 32 channels.
-
-Texture and colour, which tell a photograph from a lesion better than what later layers look for.
-"""
+MIDDLE, LATE = 10, 17
+"""Indices in `features` of the blocks that describe a picture: 64 channels at a sixteenth of its
+side, which know texture and colour, and 320 at a thirty-second, which know what makes a lesion."""
 
 
 class MobileNetV2(nn.Module):
@@ -55,10 +55,16 @@ class MobileNetV2(nn.Module):
         return self.head(self.feature_maps(pictures)[-1])
 
     def feature_maps(self, pictures: Tensor) -> list[Tensor]:
-        """The maps that describe a picture: `[N, 32, S/8, S/8]` and `[N, 1280, S/32, S/32]`."""
+        """The maps of the blocks `MIDDLE` and `LATE`, and the last, `[N, 1280, S/32, S/32]`."""
         x = (pictures - self.mean) / self.std
         middle: Tensor = self.features[: MIDDLE + 1](x)
-        return [middle, self.features[MIDDLE + 1 :](middle)]
+        late: Tensor = self.features[MIDDLE + 1 : LATE + 1](middle)
+        return [middle, late, self.features[LATE + 1 :](late)]
+
+    def describe(self, maps: list[Tensor]) -> Description:
+        """The pictures that have these feature maps, in 64 and in 320 features."""
+        middle, late = means(maps[0]), means(maps[1])
+        return Description([middle, late], skin=late)
 
     def head(self, maps: Tensor) -> Tensor:
         """Logits `[N, C]` from the last feature map `[N, 1280, h, w]`."""

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from training.networks import CNN, MobileNetV2
+from training.networks.description import means_and_deviations
 
 
 def test_mobilenet_has_the_published_parameters() -> None:
@@ -31,12 +32,33 @@ def test_mobilenet_names_its_parameters_as_torchvision_does(
     assert tuple(MobileNetV2(7).state_dict()[name].shape) == shape
 
 
-def test_mobilenet_describes_a_picture_at_an_eighth_and_a_thirty_second() -> None:
+def test_mobilenet_sees_a_picture_at_a_sixteenth_and_twice_at_a_thirty_second() -> None:
     net = MobileNetV2(7).eval()
-    middle, last = net.feature_maps(torch.rand(2, 3, 96, 96))
-    assert middle.shape == (2, 32, 12, 12)
+    middle, late, last = net.feature_maps(torch.rand(2, 3, 96, 96))
+    assert middle.shape == (2, 64, 6, 6)
+    assert late.shape == (2, 320, 3, 3)
     assert last.shape == (2, 1280, 3, 3)
     assert net(torch.rand(2, 3, 96, 96)).shape == (2, 7)
+
+
+def test_a_description_does_not_know_where_in_the_picture_things_are() -> None:
+    pictures = torch.rand(2, 3, 64, 64)
+    for net in (MobileNetV2(7).eval(), CNN(2, 64).eval()):
+        maps = net.feature_maps(pictures)
+        before = net.describe(maps)
+        after = net.describe([torch.roll(each, (1, 1), (2, 3)) for each in maps])
+        for one, other in zip(
+            [*before.layers, before.skin], [*after.layers, after.skin], strict=True
+        ):
+            assert one.shape == (2, one.shape[1])
+            torch.testing.assert_close(one, other)
+
+
+def test_deviations_are_those_over_the_picture() -> None:
+    maps = torch.rand(2, 5, 4, 6)
+    found = means_and_deviations(maps)
+    torch.testing.assert_close(found[:, :5], maps.flatten(2).mean(dim=2))
+    torch.testing.assert_close(found[:, 5:], maps.flatten(2).std(dim=2, correction=0))
 
 
 def test_the_cnn_has_three_convolutions_and_six_linear_layers_and_stays_small() -> None:
