@@ -87,17 +87,17 @@ def measure(
         seeds = range(settings.drawings)
         files = [_File(f"{kind} {i}", partial(strangers.draw, kind, i)) for i in seeds]
         drawn.append(tried(kind, files, [file.name for file in files]))
-    photographs = None
+    others = None
     if settings.photographs is not None:
-        paths = _photographs(Path(settings.photographs).expanduser())
+        paths = photographs(Path(settings.photographs).expanduser())
         files = [_File(str(path), path.read_bytes) for path in paths]
-        photographs = tried("photographs", files, [file.name for file in files]).share
+        others = tried("photographs", files, [file.name for file in files]).share
     groups = [f"{picture.source}/{picture.group}" for picture in pictures]
     lesions = []
     for title, change in _changes(settings):
         files = [_File(str(p.path), partial(_changed, p.path, change)) for p in pictures]
         lesions.append(tried(title, files, groups))
-    return RefusalFigures(strangers=drawn, photographs=photographs, lesions=lesions)
+    return RefusalFigures(strangers=drawn, photographs=others, lesions=lesions)
 
 
 def enlarged(data: bytes, scale: float) -> bytes:
@@ -110,6 +110,21 @@ def enlarged(data: bytes, scale: float) -> bytes:
 def compressed(data: bytes, quality: int) -> bytes:
     """The picture in the file `data` as a JPEG of `quality`, as a messenger hands it on."""
     return _as_jpeg(decode(data, Limits()).image, quality)
+
+
+def photographs(folder: Path) -> list[Path]:
+    """The files of pictures in `folder` and below.
+
+    Raises:
+        DataError: where there is none.
+    """
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    if not found:
+        raise DataError(
+            f"{folder}: holds no picture. `refusals.photographs` (OUTLIERS_DIR) names a folder of "
+            "photographs that show no lesion; null leaves them out."
+        )
+    return found
 
 
 class _File(NamedTuple):
@@ -127,16 +142,6 @@ def _changes(settings: RefusalSettings) -> Iterable[tuple[str, Callable[[bytes],
 
 def _changed(path: Path, change: Callable[[bytes], bytes]) -> bytes:
     return change(path.read_bytes())
-
-
-def _photographs(folder: Path) -> list[Path]:
-    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
-    if not found:
-        raise DataError(
-            f"{folder}: holds no picture. `refusals.photographs` (OUTLIERS_DIR) names a folder of "
-            "photographs that show no lesion; null leaves them out."
-        )
-    return found
 
 
 def _refuse_batch(model: Classifier, files: Sequence[_File]) -> Bools:

@@ -60,7 +60,8 @@ class ReportSettings(msgspec.Struct, frozen=True, kw_only=True):
         """
         plain = {name: OmegaConf.select(config, name) for name in cls.__struct_fields__}
         values = {
-            k: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for k, v in plain.items()
+            k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v
+            for k, v in plain.items()
         }
         try:
             return msgspec.convert(values, cls)
