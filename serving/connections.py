@@ -26,7 +26,7 @@ from serving.problems import MEDIA_TYPE, OverloadedError, Problem, plain, proble
 from serving.security import HEADERS
 from serving.settings import Settings
 
-Awaited = Literal["a head", "a body", "an answer", "the end"]
+Awaited = Literal["a request", "a head", "a body", "an answer", "the end"]
 
 _LINGER_SECONDS = 5
 """beyond the time for a body, so that whoever reads it may answer first"""
@@ -88,12 +88,18 @@ class _Connection(H11Protocol):
         limits = self.limits
         if self.transport.is_closing():
             self._wait_for("the end", limits.body_seconds)
+        elif self.cycle is not None and self._is_idle:
+            self._wait_for("a request", limits.idle_seconds)
         elif self.conn.their_state is h11.IDLE:
             self._wait_for("a head", limits.header_seconds)
         elif self.conn.their_state is h11.SEND_BODY:
             self._wait_for("a body", limits.body_seconds + _LINGER_SECONDS)
         else:
             self._wait_for("an answer", limits.deadline_seconds + limits.body_seconds)
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
 
     def _wait_for(self, awaited: Awaited, seconds: float) -> None:
         if awaited == self._awaited:

@@ -10,6 +10,11 @@ _REQUESTS_A_MINUTE = 600
 page sends a request for each picture"""
 
 
+_IDLE_SECONDS = 120
+"""on a connection of a platform's proxy: one that the server closed just as the proxy took it for
+another request is an error to whoever sent that"""
+
+
 def defaults(environment: Mapping[str, str]) -> dict[str, Any]:
     """The settings that fit the platform which set `environment`; none where it is no known one.
 
@@ -20,6 +25,7 @@ def defaults(environment: Mapping[str, str]) -> dict[str, Any]:
         # Cloudflare, then Render's own proxy; each adds whom it heard to X-Forwarded-For.
         return {
             "proxies": ("private", "cloudflare"),
+            "idle_seconds": _IDLE_SECONDS,
             "rate_limit": _REQUESTS_A_MINUTE,
         }
     if environment.get("RAILWAY_PROJECT_ID"):
@@ -27,6 +33,7 @@ def defaults(environment: Mapping[str, str]) -> dict[str, Any]:
         return {
             "proxies": ("private",),
             "client_header": "x-real-ip",
+            "idle_seconds": _IDLE_SECONDS,
             "rate_limit": _REQUESTS_A_MINUTE,
         }
     return {}

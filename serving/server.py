@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -30,6 +31,10 @@ def run(app: Litestar, settings: Settings) -> None:
     server = Server(app, settings)
     with suppress(KeyboardInterrupt):  # asked for, and done
         server.run()
+    if server.stopped_by is not None and server.is_busy:
+        # What is left of its time was nothing: Python itself would wait for the threads.
+        logging.shutdown()
+        os._exit(128 + server.stopped_by)
     if not server.started:
         sys.exit(1)
 
@@ -49,6 +54,7 @@ class Server(uvicorn.Server):
                 port=settings.port,
                 http=connection_class(settings),
                 ws="none",
+                timeout_keep_alive=settings.idle_seconds,
                 lifespan="on",
                 h11_max_incomplete_event_size=settings.max_header_bytes,
                 # The application logs each answer; uvicorn's own log would name addresses.
@@ -65,6 +71,16 @@ class Server(uvicorn.Server):
         self._stop: tuple[int, FrameType | None] | None = None
         self._stop_by = 0.0
         self._loading: asyncio.Task[None] | None = None
+
+    @property
+    def stopped_by(self) -> int | None:
+        """The signal that began to end it, if any."""
+        return self._stop[0] if self._stop is not None else None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a picture is still being decoded or classified."""
+        return self._inference.workers.running > 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Also listens for SIGHUP."""

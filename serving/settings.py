@@ -94,6 +94,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_header_bytes: Annotated[int, Meta(ge=1024)] = 16_384
     """The largest head of a request or of a part of it, in bytes."""
 
+    idle_seconds: AtLeastOne = 5
+    """The longest silence on a connection between an answer and the next request. Default: 5, on
+    Render and Railway 120, longer than their proxies keep connections."""
+
     header_seconds: Seconds = 10
     """The longest time for sending a request's head."""
 

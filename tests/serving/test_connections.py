@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -14,6 +15,7 @@ from tests.drawings import draw_lesion, encode
 from tests.serving.live import Live, serving, wait_until
 
 MOLE = encode(draw_lesion(1))
+HEAD_SECONDS = 0.3
 GET = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
 POST = (
     b"POST /api/v1/predictions HTTP/1.1\r\nHost: here\r\n"
@@ -28,7 +30,8 @@ def live(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     impatient = msgspec.structs.replace(
         settings,
         port=0,
-        header_seconds=0.3,
+        header_seconds=HEAD_SECONDS,
+        idle_seconds=3,
         body_seconds=0.3,
         deadline_seconds=0.3,
         max_header_bytes=2_000,
@@ -84,6 +87,21 @@ def test_a_second_request_has_no_more_time_than_the_first(live: Live) -> None:
 def test_a_connection_that_sends_nothing_is_closed(live: Live) -> None:
     with live.connect() as connection:
         assert connection.recv(1) == b""
+
+
+def test_a_connection_may_rest_between_two_requests(live: Live) -> None:
+    with live.connect() as connection:
+        for _ in range(2):
+            connection.sendall(GET)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+            time.sleep(3 * HEAD_SECONDS)
+
+
+def test_a_connection_that_rests_too_long_is_closed(live: Live) -> None:
+    with live.connect() as connection:
+        connection.sendall(GET)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        assert connection.recv(65536) == b""
 
 
 def test_a_body_that_is_sent_too_slowly_is_refused(live: Live) -> None:

@@ -95,6 +95,17 @@ def test_it_waits_no_longer_than_it_is_told(environment: dict[str, str]) -> None
             first.result().raise_for_status()
 
 
+def test_nor_for_a_thread_that_is_still_busy(environment: dict[str, str]) -> None:
+    environment["LESIONLENS_DRAIN_SECONDS"] = "0.2"
+    environment["LESIONLENS_DEADLINE_SECONDS"] = "300"
+    with process(environment, SLOW.format(seconds=200)) as server, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(post, server)
+        wait_until(lambda: taken(server))
+        server.send(signal.SIGINT)
+        assert server.wait() == 128 + signal.SIGINT
+        assert not isinstance(first.exception(), httpx.TimeoutException)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_it_at_once(
     environment: dict[str, str], number: signal.Signals

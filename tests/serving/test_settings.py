@@ -32,6 +32,7 @@ def test_each_variable_sets_its_field() -> None:
             "LESIONLENS_MAX_PARTS": "7",
             "LESIONLENS_MAX_HEADER_BYTES": "8000",
             "LESIONLENS_MAX_CONNECTIONS": "90",
+            "LESIONLENS_IDLE_SECONDS": "12",
             "LESIONLENS_HEADER_SECONDS": "1.5",
             "LESIONLENS_BODY_SECONDS": "20",
             "LESIONLENS_DEADLINE_SECONDS": "21",
@@ -65,6 +66,7 @@ def test_each_variable_sets_its_field() -> None:
         max_parts=7,
         max_header_bytes=8000,
         max_connections=90,
+        idle_seconds=12,
         header_seconds=1.5,
         body_seconds=20,
         deadline_seconds=21,
@@ -150,6 +152,7 @@ def test_render_is_known_by_its_variables() -> None:
     assert settings.proxies == ("private", "cloudflare")
     assert settings.client_header == "x-forwarded-for"
     assert settings.rate_limit == 600
+    assert settings.idle_seconds == 120
     own = Settings.from_environment({**environment, "LESIONLENS_HOSTS": "lesions.example"})
     assert own.hosts == ("lesions.example",)
 
@@ -161,6 +164,7 @@ def test_railway_is_known_by_its_variables() -> None:
     assert settings.proxies == ("private",)
     assert settings.client_header == "x-real-ip"
     assert settings.rate_limit == 600
+    assert settings.idle_seconds == 120
 
 
 def test_opentelemetrys_own_variable_counts_where_ours_is_not_set() -> None:
