@@ -76,6 +76,7 @@ FLOAT_FILE = "model.float.onnx"
 """In a run's folder: the float graph, whichever serves."""
 
 _BATCH = 64
+_NUMBERS = "Two Three Four Five Six Seven Eight Nine Ten Eleven Twelve".split()
 
 
 def export(config: DictConfig) -> Path:
@@ -322,6 +323,12 @@ def _batches(prepared: Sequence[Prepared], size: int) -> Iterator[npt.NDArray[np
         yield np.stack([each.pixels for each in prepared[start : start + size]])
 
 
+def _title(classes: int) -> str:
+    """Of a model whose configuration gives it none."""
+    number = _NUMBERS[classes - 2] if classes - 2 < len(_NUMBERS) else str(classes)
+    return f"{number} diagnoses"
+
+
 def _unfitted(
     trained: DictConfig, history: record.Record, pictures: Pictures, answers: Answers
 ) -> Manifest:
@@ -332,7 +339,7 @@ def _unfitted(
         schema_version=contract.SCHEMA_VERSION,
         name=trained.model.name,
         architecture=trained.model.architecture,
-        title=trained.model.title,
+        title=trained.model.title or _title(len(ids)),
         summary=trained.model.summary,
         classes=answers.classes,
         preprocessing=read_preprocessing(trained),

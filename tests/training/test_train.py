@@ -240,7 +240,7 @@ def test_ones_own_folders_make_a_model_of_their_classes(tmp_path: Path) -> None:
     root = draw_folders(tmp_path / "mine", ["wart", "mole", "carcinoma"])
     overrides = [
         *("data=folder", f"data.root={root}", "data.malignant=[carcinoma]"),
-        *("model=cnn", "model.target=classes", "model.name=mine"),
+        *("model=cnn", "model.target=classes", "model.name=mine", "model.title=null"),
     ]
     run = tmp_path / "run"
     train(compose("train", run, *overrides))
@@ -249,6 +249,7 @@ def test_ones_own_folders_make_a_model_of_their_classes(tmp_path: Path) -> None:
     manifest = Classifier(artifacts / "mine").manifest
     assert manifest.class_ids == ["carcinoma", "mole", "wart"]
     assert manifest.malignant_ids == ["carcinoma"]
+    assert manifest.title == "Three diagnoses"
 
 
 @pytest.mark.parametrize(
