@@ -76,7 +76,10 @@ FLOAT_FILE = "model.float.onnx"
 """In a run's folder: the float graph, whichever serves."""
 
 _BATCH = 64
-_NUMBERS = [
+_NUMBERS = (
+    *("Two", "Three", "Four", "Five", "Six", "Seven"),
+    *("Eight", "Nine", "Ten", "Eleven", "Twelve"),
+)
     "Two",
     "Three",
     "Four",
