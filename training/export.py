@@ -80,18 +80,6 @@ _NUMBERS = (
     *("Two", "Three", "Four", "Five", "Six", "Seven"),
     *("Eight", "Nine", "Ten", "Eleven", "Twelve"),
 )
-    "Two",
-    "Three",
-    "Four",
-    "Five",
-    "Six",
-    "Seven",
-    "Eight",
-    "Nine",
-    "Ten",
-    "Eleven",
-    "Twelve",
-]
 
 
 def export(config: DictConfig) -> Path:
