@@ -128,16 +128,19 @@ class Page:
         *,
         results: Sequence[Prediction] = (),
         manifest: Manifest | None = None,
-        picture: str | None = None,
+        pictures: Sequence[str] = (),
         problem: Problem | None = None,
     ) -> str:
-        """The upload page, with the answers or the problem of a form that was just posted."""
+        """The upload page, with the answers or the problem of a form that was just posted.
+
+        `pictures` are previews of what `results` answer, each a data URI.
+        """
         return self._environment.get_template("index.html.jinja").render(
             models=self._inference.manifests,
             default_model=self._inference.default,
             results=list(results),
             manifest=manifest,
-            picture=picture,
+            pictures=list(pictures),
             problem=problem,
         )
 
@@ -170,9 +173,11 @@ async def post_page(
     async def answer(form: Form) -> str:
         model = find_model(inference, form.fields.get("model", ""))
         results = await inference.answer_all(model, form.uploads, heatmaps=True)
-        shown = form.uploads[0]
-        picture = await inference.workers.run(preview, shown, settings.limits, inference.room)
-        return page.index(results=results, manifest=model.manifest, picture=picture)
+        pictures = [
+            await inference.workers.run(preview, upload, settings.limits, inference.room)
+            for upload in form.uploads
+        ]
+        return page.index(results=results, manifest=model.manifest, pictures=pictures)
 
     try:
         async with admission.enter(request) as entry:
