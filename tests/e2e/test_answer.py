@@ -61,6 +61,7 @@ SPOKEN = (
     "set-why",
     "about-name",
     "about-text",
+    "about-common",
     "about-source",
 )
 

@@ -53,7 +53,7 @@ def test_a_second_picture_leaves_the_first_ones_answer(open_page: OpenPage) -> N
     page, _ = open_page()
     choose(page, lesion(name="first.jpg"))
     analyse(page)
-    asked = []
+    asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     choose(page, lesion(SUSPICIOUS_REDNESS, name="second.jpg"))
     page.click("#analyse")
@@ -84,7 +84,7 @@ def test_no_more_than_a_few_pictures_are_on_their_way_at_once(open_page: OpenPag
 def test_a_busy_server_is_asked_again_when_it_said(open_page: OpenPage) -> None:
     page, observer = open_page()
     observer.forgive("status of 503")
-    turned_away = []
+    turned_away: list[Route] = []
 
     def answer(route: Route) -> None:
         if turned_away:

@@ -152,6 +152,13 @@ function fillAbout(element: HTMLElement, prediction: Prediction, manifest: Manif
   put(element, "about-kind", kind(predicted.malignant));
   find(element, "about-kind").toggleAttribute("data-malignant", predicted.malignant);
   put(element, "about-text", predicted.description);
+  const { counts } = manifest.conformal;
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  put(
+    element,
+    "about-common",
+    fill(words.about.common, { count: counts[predicted.id] ?? 0, total }),
+  );
   put(element, "about-source", fill(words.about.source, { source: predicted.source }));
   const list = find(element, "others");
   for (const other of manifest.classes.filter((c) => c.id !== predicted.id)) {

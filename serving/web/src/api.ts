@@ -38,7 +38,7 @@ export interface Manifest {
   classes: ClassInfo[];
   preprocessing: { fit: "squash" | "crop" | "pad"; size: number };
   operating_points: { threshold: number; sensitivity: number; specificity: number }[];
-  conformal: { alpha: number };
+  conformal: { alpha: number; counts: Record<string, number> };
   novelty_threshold: number;
   training: { datasets: { name: string }[] };
   files: Record<string, string>;

@@ -323,7 +323,7 @@ export class Card {
     const original = this.#read?.original;
     const size = this.#read?.picture.size;
     if (!this.#read) return "";
-    if (!original || !size) return words.picture.no_preview;
+    if (!original || !size) return this.#state === "failed" ? "" : words.picture.no_preview;
     const from = fill(words.details.pixels, { ...original });
     if (size.width === original.width && size.height === original.height) return from;
     const to = fill(words.details.pixels, { ...size });
