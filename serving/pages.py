@@ -35,7 +35,7 @@ from serving.uploads import Form, read_form
 PACKAGE = Path(__file__).resolve().parent
 
 _PREVIEW_SIDE = 960
-"""pixels, longer side of the preview on the page without JavaScript"""
+"""pixels, longer side of what is shown of a picture that the browser itself does not show"""
 
 
 class PageNotBuiltError(ProblemError):
@@ -174,7 +174,9 @@ async def post_page(
         model = find_model(inference, form.fields.get("model", ""))
         results = await inference.answer_all(model, form.uploads, heatmaps=True)
         pictures = [
-            await inference.workers.run(preview, upload, settings.limits, inference.room)
+            _as_data_uri(
+                await inference.workers.run(preview, upload, settings.limits, inference.room)
+            )
             for upload in form.uploads
         ]
         return page.index(results=results, manifest=model.manifest, pictures=pictures)
@@ -191,8 +193,22 @@ async def post_page(
         )
 
 
-def preview(upload: Upload, limits: Limits, room: Room | None = None) -> str:
-    """A small JPEG of the upright picture as a data URI.
+@post("/preview", include_in_schema=False, status_code=200)
+async def post_preview(
+    request: Request[Any, Any, Any],
+    inference: NamedDependency[Inference],
+    admission: NamedDependency[Admission],
+    settings: NamedDependency[Settings],
+) -> Response[bytes]:
+    """A picture that the browser itself cannot show, as a small JPEG: a HEIC in most of them."""
+    async with admission.enter(request) as entry:
+        form = await read_form(request, settings, entry)
+        work = inference.workers.run(preview, form.uploads[0], settings.limits, inference.room)
+        return Response(await entry.finish(request.receive, work), media_type="image/jpeg")
+
+
+def preview(upload: Upload, limits: Limits, room: Room | None = None) -> bytes:
+    """A small JPEG of the upright picture.
 
     Raises:
         PictureError: where `upload` is no usable picture.
@@ -200,7 +216,11 @@ def preview(upload: Upload, limits: Limits, room: Room | None = None) -> str:
     image = thumbnail(upload.data, _PREVIEW_SIDE, limits, room)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()
+
+
+def _as_data_uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 def _whole_percent(share: float) -> int:
@@ -208,4 +228,4 @@ def _whole_percent(share: float) -> int:
     return math.floor(share * 100 + 0.5)
 
 
-routes = Router("/", route_handlers=[get_page, head_page, post_page])
+routes = Router("/", route_handlers=[get_page, head_page, post_page, post_preview])

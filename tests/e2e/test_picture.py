@@ -97,6 +97,12 @@ def test_what_the_browser_cannot_decode_is_sent_as_it_came_and_answered(
     expect(page.get_by_role("button", name="Crop", exact=True)).to_be_hidden()
     assert send(page) == heic["buffer"]
     expect(page.locator("#answers h2")).to_contain_text("mole")
+    # The server showed what the browser could not.
+    picture = page.get_by_alt_text("The picture that was analysed: IMG_0007.HEIC")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 600
+    expect(page.locator("canvas[data-slot=map]")).to_be_visible()
+    expect(page.locator("[data-card=note]")).to_have_text(pixels(600, 450))
     assert violations(page) == []
 
 

@@ -17,13 +17,13 @@ let count = 0;
 
 /**
  * Fills a copy of the page's answer template with what `prediction` says of `picture`. `crop` is
- * called where the lesion is too small in the picture and shall be cut out.
+ * called where the lesion is too small in the picture and shall be cut out; null where it cannot.
  */
 export function makeAnswer(
   prediction: Prediction,
   manifest: Manifest,
   picture: Picture,
-  crop: () => void,
+  crop: (() => void) | null,
 ): DrawnAnswer {
   const template = document.querySelector<HTMLTemplateElement>("#answer-template");
   const element = template?.content.firstElementChild?.cloneNode(true);
@@ -38,7 +38,7 @@ export function makeAnswer(
   put(element, "text", reading.text);
   put(element, "tone", words.verdict[reading.tone]);
   put(element, "model", fill(words.verdict.model, { model: manifest.title }));
-  fillWarnings(element, prediction, picture, crop);
+  fillWarnings(element, prediction, crop);
   fillDetails(element, prediction, manifest);
   let stopChart = (): void => {};
   if (prediction.refused) {
@@ -70,8 +70,7 @@ export function prepareChart(): void {
 function fillWarnings(
   element: HTMLElement,
   prediction: Prediction,
-  picture: Picture,
-  crop: () => void,
+  crop: (() => void) | null,
 ): void {
   const part = find(element, "warnings", "part");
   part.hidden = prediction.warnings.length === 0;
@@ -83,8 +82,8 @@ function fillWarnings(
     list.append(item);
   }
   const cropper = find(part, "warnings-crop");
-  cropper.hidden = !prediction.warnings.includes("small_lesion") || picture.size === null;
-  cropper.addEventListener("click", crop);
+  cropper.hidden = !prediction.warnings.includes("small_lesion") || !crop;
+  if (crop) cropper.addEventListener("click", crop);
 }
 
 function fillConfidence(element: HTMLElement, prediction: Prediction, manifest: Manifest): void {

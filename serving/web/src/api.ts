@@ -104,6 +104,15 @@ export function predict(
   });
 }
 
+/** A small JPEG of `picture` from the server, for a browser that cannot show it. */
+export async function fetchPreview(picture: File, signal: AbortSignal): Promise<Blob> {
+  const body = new FormData();
+  body.append("images", picture, picture.name);
+  const response = await fetch("/preview", { method: "POST", body, signal });
+  if (!response.ok) throw new Problem(fill(words.problem.unexpected, { status: response.status }));
+  return response.blob();
+}
+
 async function requestManifest(model: string): Promise<Manifest> {
   let response: Response;
   try {

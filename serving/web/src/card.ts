@@ -1,5 +1,12 @@
 import { type DrawnAnswer, makeAnswer } from "./answer";
-import { fetchManifest, type Manifest, predict, type Prediction, Problem } from "./api";
+import {
+  fetchManifest,
+  fetchPreview,
+  type Manifest,
+  predict,
+  type Prediction,
+  Problem,
+} from "./api";
 import { chooseCut } from "./crop";
 import type { Cut } from "./picture";
 import type { Tone } from "./reading";
@@ -192,8 +199,11 @@ export class Card {
         fetchManifest(model),
       ]);
       run.signal.throwIfAborted();
+      await this.#borrow(prediction, run.signal);
+      run.signal.throwIfAborted();
       const answered = { card: this, picture: picture.file, prediction, model, manifest };
-      this.#drawn = makeAnswer(prediction, manifest, picture, () => void this.crop());
+      const crop = this.#whole?.picture.size ? (): void => void this.crop() : null;
+      this.#drawn = makeAnswer(prediction, manifest, this.#read.picture, crop);
       this.#slot("answer").replaceChildren(this.#drawn.element);
       this.#answered = answered;
       this.#run = null;
@@ -242,6 +252,19 @@ export class Card {
     this.#read = prepared;
     for (const url of before) if (!this.#urls().includes(url)) URL.revokeObjectURL(url);
     this.#show();
+  }
+
+  /** Has the server show what this browser cannot; where the server has not seen it, nobody does. */
+  async #borrow({ width, height }: Prediction, signal: AbortSignal): Promise<void> {
+    const picture = this.#read?.picture;
+    if (!picture || picture.size || reader !== readOnServer) return;
+    try {
+      const url = URL.createObjectURL(await fetchPreview(picture.file, signal));
+      const size = { width, height };
+      this.#read = { picture: { ...picture, url, size }, original: size };
+    } catch {
+      // The answer stands without its picture.
+    }
   }
 
   async #attempt(picture: File, model: string, signal: AbortSignal): Promise<Prediction> {
@@ -308,7 +331,7 @@ export class Card {
 
     const picture = this.#read?.picture;
     const seen = picture !== undefined && picture.size !== null;
-    this.#slot("crop").hidden = !seen || busy;
+    this.#slot("crop").hidden = !this.#whole?.picture.size || busy;
     this.#slot("no-preview").hidden = picture === undefined || seen;
     for (const name of ["thumb", "preview"]) {
       const image = this.#slot<HTMLImageElement>(name);
@@ -331,7 +354,8 @@ export class Card {
   }
 
   #urls(): string[] {
-    return [this.#whole, this.#read].flatMap((prepared) => prepared?.picture.url ?? []);
+    const urls = [this.#whole, this.#read].flatMap((prepared) => prepared?.picture.url ?? []);
+    return [...new Set(urls)];
   }
 
   #slot<E extends HTMLElement = HTMLElement>(name: string): E {
