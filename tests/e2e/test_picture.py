@@ -93,7 +93,7 @@ def test_what_the_browser_cannot_decode_is_sent_as_it_came_and_answered(
         "buffer": encode(draw_lesion(4), "HEIF"),
     }
     choose(page, heic)
-    expect(page.locator("[data-card=note]")).to_contain_text("this browser cannot show this file")
+    expect(page.get_by_text("This browser cannot show this file")).to_be_visible()
     expect(page.get_by_role("button", name="Crop", exact=True)).to_be_hidden()
     assert send(page) == heic["buffer"]
     expect(page.locator("#answers h2")).to_contain_text("mole")

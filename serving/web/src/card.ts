@@ -332,7 +332,8 @@ export class Card {
     const picture = this.#read?.picture;
     const seen = picture !== undefined && picture.size !== null;
     this.#slot("crop").hidden = !this.#whole?.picture.size || busy;
-    this.#slot("no-preview").hidden = picture === undefined || seen;
+    for (const name of ["no-preview", "unseen"])
+      this.#slot(name).hidden = picture === undefined || seen;
     for (const name of ["thumb", "preview"]) {
       const image = this.#slot<HTMLImageElement>(name);
       image.hidden = !seen;
@@ -346,7 +347,7 @@ export class Card {
     const original = this.#read?.original;
     const size = this.#read?.picture.size;
     if (!this.#read) return "";
-    if (!original || !size) return this.#state === "failed" ? "" : words.picture.no_preview;
+    if (!original || !size) return words.card.unseen;
     const from = fill(words.details.pixels, { ...original });
     if (size.width === original.width && size.height === original.height) return from;
     const to = fill(words.details.pixels, { ...size });
