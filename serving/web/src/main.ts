@@ -78,8 +78,7 @@ function take(files: File[]): void {
   for (const file of files) {
     const { name, size, type } = file;
     if (size === 0) problems.push(fill(words.problem.empty, { name }));
-    else if (type !== "" && !type.startsWith("image/"))
-      problems.push(fill(words.problem.not_a_picture, { name }));
+    else if (!isPerhapsPicture(type)) problems.push(fill(words.problem.not_a_picture, { name }));
     else taken.push(new Card(file, doings));
   }
   showProblem(problems);
@@ -96,6 +95,11 @@ function take(files: File[]): void {
   const [first] = taken;
   const one = fill(words.picture.chosen, { name: first?.file.name ?? "" });
   say(taken.length === 1 ? one : fill(words.picture.chosen_several, { count: taken.length }));
+}
+
+/** Whether a file of this type may be a picture; of some a system does not know the kind, as HEIC. */
+function isPerhapsPicture(type: string): boolean {
+  return type === "" || type === "application/octet-stream" || type.startsWith("image/");
 }
 
 function analyse(): void {
