@@ -119,7 +119,7 @@ class _PredictionsOperation(Operation):
                 content_media_type="application/octet-stream",
             ),
             min_items=1,
-            description="One or several pictures: JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF.",
+            description="One or several pictures: JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF.",
         )
         form = Schema(type=OpenAPIType.OBJECT, properties={FIELD: files}, required=[FIELD])
         self.request_body = RequestBody(

@@ -17,8 +17,9 @@ from serving.overlay import overlay
 from serving.pictures import Limits, PictureError
 from serving.prediction import Prediction
 
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
+    (*_JPEG, ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif")
 )
 """What is taken from a folder; a file that is named is taken whatever its ending."""
 

@@ -35,7 +35,7 @@ from serving.uploads import Form, read_form
 PACKAGE = Path(__file__).resolve().parent
 
 _PREVIEW_SIDE = 960
-"""pixels, longer side of the preview on the page without JavaScript"""
+"""pixels, longer side of what is shown of a picture that the browser itself does not show"""
 
 
 class PageNotBuiltError(ProblemError):
@@ -128,16 +128,19 @@ class Page:
         *,
         results: Sequence[Prediction] = (),
         manifest: Manifest | None = None,
-        picture: str | None = None,
+        pictures: Sequence[str] = (),
         problem: Problem | None = None,
     ) -> str:
-        """The upload page, with the answers or the problem of a form that was just posted."""
+        """The upload page, with the answers or the problem of a form that was just posted.
+
+        `pictures` are previews of what `results` answer, each a data URI.
+        """
         return self._environment.get_template("index.html.jinja").render(
             models=self._inference.manifests,
             default_model=self._inference.default,
             results=list(results),
             manifest=manifest,
-            picture=picture,
+            pictures=list(pictures),
             problem=problem,
         )
 
@@ -170,9 +173,13 @@ async def post_page(
     async def answer(form: Form) -> str:
         model = find_model(inference, form.fields.get("model", ""))
         results = await inference.answer_all(model, form.uploads, heatmaps=True)
-        shown = form.uploads[0]
-        picture = await inference.workers.run(preview, shown, settings.limits, inference.room)
-        return page.index(results=results, manifest=model.manifest, picture=picture)
+        pictures = [
+            _as_data_uri(
+                await inference.workers.run(preview, upload, settings.limits, inference.room)
+            )
+            for upload in form.uploads
+        ]
+        return page.index(results=results, manifest=model.manifest, pictures=pictures)
 
     try:
         async with admission.enter(request) as entry:
@@ -186,8 +193,22 @@ async def post_page(
         )
 
 
-def preview(upload: Upload, limits: Limits, room: Room | None = None) -> str:
-    """A small JPEG of the upright picture as a data URI.
+@post("/preview", include_in_schema=False, status_code=200)
+async def post_preview(
+    request: Request[Any, Any, Any],
+    inference: NamedDependency[Inference],
+    admission: NamedDependency[Admission],
+    settings: NamedDependency[Settings],
+) -> Response[bytes]:
+    """A picture that the browser itself cannot show, as a small JPEG: a HEIC in most of them."""
+    async with admission.enter(request) as entry:
+        form = await read_form(request, settings, entry)
+        work = inference.workers.run(preview, form.uploads[0], settings.limits, inference.room)
+        return Response(await entry.finish(request.receive, work), media_type="image/jpeg")
+
+
+def preview(upload: Upload, limits: Limits, room: Room | None = None) -> bytes:
+    """A small JPEG of the upright picture.
 
     Raises:
         PictureError: where `upload` is no usable picture.
@@ -195,7 +216,11 @@ def preview(upload: Upload, limits: Limits, room: Room | None = None) -> str:
     image = thumbnail(upload.data, _PREVIEW_SIDE, limits, room)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()
+
+
+def _as_data_uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 def _whole_percent(share: float) -> int:
@@ -203,4 +228,4 @@ def _whole_percent(share: float) -> int:
     return math.floor(share * 100 + 0.5)
 
 
-routes = Router("/", route_handlers=[get_page, head_page, post_page])
+routes = Router("/", route_handlers=[get_page, head_page, post_page, post_preview])

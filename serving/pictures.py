@@ -17,14 +17,15 @@ from typing import Literal, get_args
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import pillow_heif
 from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin
 
 from serving.jpeg import Layout, layout
 from serving.manifest import Preprocessing
 from serving.memory import Room
 
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
-"""What is accepted, told by content and never by name."""
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "GIF")
+"""What is accepted, told by content and never by name. HEIF as iPhones save it is HEIC."""
 
 Reason = Literal["empty", "too_many_bytes", "not_a_picture", "too_many_pixels", "damaged"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
@@ -36,6 +37,12 @@ View = tuple[float, float, float, float]
 # would only warn up to twice its figure.
 Image.MAX_IMAGE_PIXELS = None
 
+# libheif decodes no more pixels than the head tells. What lies beside the picture is not looked at,
+# and a picture takes one thread like any other.
+pillow_heif.register_heif_opener(
+    thumbnails=False, depth_images=False, aux_images=False, decode_threads=1
+)
+
 Kind = Literal["plain", "layered", "deep"]
 
 _PER_PIXEL: dict[Kind, int] = {"plain": 10, "layered": 14, "deep": 18}
@@ -45,6 +52,7 @@ channels, of more bits"""
 _PER_PIXEL_OF: dict[str, dict[Kind, int]] = {
     "WEBP": {"plain": 18, "layered": 24, "deep": 24},
     "AVIF": {"plain": 16, "layered": 22, "deep": 22},
+    "HEIF": {"plain": 16, "layered": 22, "deep": 22},
 }
 """the same where the decoder itself keeps the whole picture, too"""
 
@@ -243,8 +251,8 @@ def _open(data: bytes) -> Image.Image:
     except Exception as error:  # a decoder may raise anything over damaged bytes
         raise PictureError(
             "not_a_picture",
-            f"The file is not a picture of a kind that is read here ({', '.join(FORMATS)}). "
-            "Save it as JPEG or PNG.",
+            "The file is not a picture of a kind that is read here "
+            f"({', '.join(FORMATS).replace('HEIF', 'HEIC')}). Save it as JPEG or PNG.",
         ) from error
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from serving.pages import Assets
 from tests.artifact_factory import SEVEN, make_artifact, make_artifacts
@@ -20,6 +20,10 @@ from tests.e2e.server import served
 WARY = "wary"
 """A model that calls everything suspicious, also what it takes for a mole, and says that it learned
 from HAM10000."""
+
+
+_PATIENCE = 10_000
+"""Milliseconds: a machine that also trains takes its time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,6 +41,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
+    expect.set_options(timeout=_PATIENCE)
     with launched(executable) as browser:
         yield browser
 
@@ -104,7 +109,7 @@ def open_page(browser: Browser, address: str) -> Iterator[OpenPage]:
     def open_one(path: str = "/", **options: Any) -> tuple[Page, Observer]:
         context = browser.new_context(base_url=address, reduced_motion="reduce", **options)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(_PATIENCE)
         observer = Observer(page, address)
         opened.append((page, observer))
         page.goto(path)

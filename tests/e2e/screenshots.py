@@ -36,7 +36,11 @@ STATES: dict[str, dict[str, Any]] = {
     "answer": TALL,
     "answer-dark": {**TALL, "color_scheme": "dark"},
     "answer-phone": PHONE,
+    "several": TALL,
+    "crop-phone": PHONE,
 }
+SEVERAL = ((29, 0.4), (4, 0.1), (11, 0.3), (7, 0.5))
+"""Which lesions are drawn where several are shown, and how red."""
 
 
 def main() -> None:
@@ -62,8 +66,22 @@ def _shoot(browser: Browser, address: str, state: str, drawn: bytes) -> bytes:
     with browser.new_context(reduced_motion="reduce", **STATES[state]) as context:
         page: Page = context.new_page()
         page.goto(address)
-        if state != "start":
+        if state == "several":
+            files = [
+                jpeg(encode(draw_lesion(seed, redness=redness), quality=92), f"spot {number}.jpg")
+                for number, (seed, redness) in enumerate(SEVERAL, 1)
+            ]
+            page.set_input_files("#file", files=files)
+            page.click("#analyse")
+            page.wait_for_function(
+                "(count) => document.querySelectorAll('[data-state=answered]').length === count",
+                arg=len(SEVERAL),
+            )
+        elif state != "start":
             choose(page, jpeg(drawn, "drawn lesion.jpg"))
+        if state.startswith("crop"):
+            page.get_by_role("button", name="Crop", exact=True).click()
+        elif state.startswith("answer"):
             analyse(page)
             # The chart's code comes after the answer.
             page.wait_for_timeout(1000)

@@ -61,6 +61,7 @@ SPOKEN = (
     "set-why",
     "about-name",
     "about-text",
+    "about-common",
     "about-source",
 )
 
@@ -130,7 +131,7 @@ def test_the_heatmap_has_the_ramps_colours_with_and_without_scripts(open_page: O
     page, _ = open_page(java_script_enabled=False)
     ask(page, "mobilenet", lesion(SUSPICIOUS_REDNESS))
     for letter, levels in zip("RGBA", RAMP.channels, strict=True):
-        table = page.locator(f"#ramp feFunc{letter}").get_attribute("tableValues") or ""
+        table = page.locator(f"#ramp-1 feFunc{letter}").get_attribute("tableValues") or ""
         np.testing.assert_allclose([float(level) for level in table.split()], levels, atol=1e-3)
     strength = page.locator("image[filter]").get_attribute("opacity")
     assert strength == str(RAMP.strength)
@@ -184,6 +185,7 @@ def test_a_limit_of_a_data_set_is_named_only_of_models_that_learned_from_it(
         expect(limit).to_be_hidden()
         ask(page, WARY, lesion())
         expect(limit).to_be_visible()
+        page.goto("/")
         ask(page, "mobilenet", lesion())
         expect(limit).to_be_hidden()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import html
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from litestar.testing import TestClient
+from PIL import Image
 
 from serving.app import create_app
 from serving.inference import Upload
@@ -141,4 +143,17 @@ def test_styles_come_with_those_of_what_is_imported(static: Path) -> None:
 
 def test_a_preview_is_small_however_large_the_picture() -> None:
     large = Upload("large.png", encode(draw_flat(3000, 2000), "PNG"))
-    assert len(preview(large, Limits())) < 100_000
+    assert len(preview(large, Limits())) < 75_000
+
+
+def test_a_picture_that_the_browser_cannot_show_is_shown_as_a_jpeg(client: Client) -> None:
+    heic = encode(draw_lesion(2, 1920, 1440), "HEIF")
+    response = client.post("/preview", files=[("images", ("IMG_0007.HEIC", heic))])
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "image/jpeg"
+    assert response.headers["cache-control"] == "no-store"
+    with Image.open(io.BytesIO(response.content)) as shown:
+        assert (shown.format, shown.size) == ("JPEG", (960, 720))
+    refused = client.post("/preview", files=[("images", ("notes.txt", b"nothing"))])
+    assert refused.status_code == 415
+    assert "not a picture" in refused.json()["detail"]

@@ -84,6 +84,48 @@ def test_every_accepted_format_is_read_by_its_content(format: str) -> None:
     assert difference(decoded.image, picture) < 12
 
 
+@pytest.mark.parametrize("orientation", STORED_AS)
+def test_a_heic_is_turned_upright_once(orientation: int) -> None:
+    # It tells its orientation twice, of which EXIF's is for those that do not know the other.
+    upright = draw_lesion(1, 320, 240)
+    how = STORED_AS[orientation]
+    stored = upright.copy() if how is None else upright.transpose(how)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.info["exif"] = exif.tobytes()
+    data = encode(stored, "HEIF", quality=90)
+    assert (b"irot" in data or b"imir" in data) == (orientation != 1)
+    decoded = decode(data, LIMITS)
+    assert (decoded.width, decoded.height) == (320, 240)
+    assert difference(decoded.image, upright) < 6
+
+
+def test_a_heic_keeps_its_first_picture_and_its_colours() -> None:
+    lesion, other = draw_lesion(2, 128, 96, redness=0.9), Image.new("RGB", (128, 96), "green")
+    data = encode(lesion, "HEIF", save_all=True, append_images=[other], quality=90)
+    assert difference(decode(data, LIMITS).image, lesion) < 6
+
+
+def test_a_heic_that_tells_fewer_pixels_than_it_has_is_not_decoded() -> None:
+    data = encode(Image.new("RGB", (1024, 1024), "tan"), "HEIF")
+    size = struct.pack(">II", 1024, 1024)
+    assert size in data
+    for told in (64, 1000):
+        with pytest.raises(PictureError) as caught:
+            decode(data.replace(size, struct.pack(">II", told, told)), LIMITS)
+        assert caught.value.reason == "damaged"
+
+
+def test_the_limits_hold_for_a_heic() -> None:
+    data = encode(Image.new("RGB", (300, 200)), "HEIF")
+    with pytest.raises(PictureError, match=r"300 x 200 pixels") as caught:
+        decode(data, Limits(max_pixels=59_999))
+    assert caught.value.reason == "too_many_pixels"
+    with pytest.raises(PictureError, match="MB of memory") as caught:
+        prepare(data, SQUASH, LIMITS, Room(500_000))
+    assert caught.value.reason == "too_many_pixels"
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK"])
 def test_opaque_modes_keep_their_colours(mode: str) -> None:
     picture = draw_lesion(3, 64, 48).convert(mode)
@@ -352,6 +394,8 @@ def test_decoding_takes_no_more_room_than_is_set_aside(tmp_path: Path) -> None:
         ("RGBA", "WEBP", {"method": 0, "lossless": True, "quality": 0}),
         ("RGB", "AVIF", {"speed": 10}),
         ("RGBA", "AVIF", {"speed": 10}),
+        ("RGB", "HEIF", {"enc_params": {"preset": "ultrafast"}}),
+        ("RGBA", "HEIF", {"enc_params": {"preset": "ultrafast"}}),
         ("RGB", "JPEG", {"progressive": True, "subsampling": 0}),
     ]
     names = []
@@ -382,6 +426,7 @@ def test_decoding_takes_no_more_room_than_is_set_aside(tmp_path: Path) -> None:
         (encode(draw_lesion(1, 64, 48), "PPM"), "not_a_picture"),
         (encode(draw_lesion(1, 64, 48), "JPEG")[:-200], "damaged"),
         (encode(draw_lesion(1, 64, 48), "PNG")[:-200], "damaged"),
+        (encode(draw_lesion(1, 64, 48), "HEIF")[:-200], "damaged"),
     ],
 )
 def test_what_is_no_usable_picture_is_refused_for_a_reason(data: bytes, reason: str) -> None:
@@ -397,6 +442,7 @@ SAMPLES = {
     "palette": encode(draw_lesion(7, 40, 30).convert("P"), "PNG"),
     "WEBP": encode(draw_lesion(7, 80, 60), "WEBP"),
     "AVIF": encode(draw_lesion(7, 64, 48), "AVIF"),
+    "HEIF": encode(draw_lesion(7, 64, 48), "HEIF"),
     "TIFF": encode(draw_lesion(7, 20, 15), "TIFF", compression="tiff_lzw"),
     "BMP": encode(draw_lesion(7, 20, 15), "BMP"),
     "GIF": encode(draw_lesion(7, 40, 30), "GIF"),

@@ -5,27 +5,40 @@ import type { Picture } from "./picture";
 import { classOf, isBinary, ranked, read, type Reading } from "./reading";
 import { exactPercent, fill, percent, phrase, words } from "./words";
 
-/** An answer that stands on the page. */
-export interface Answer {
+/** An answer as it stands in its card. */
+export interface DrawnAnswer {
   element: HTMLElement;
   reading: Reading;
   /** Takes it off the page. */
   remove: () => void;
 }
 
-/** Fills a copy of the page's answer template with what `prediction` says of `picture`. */
-export function makeAnswer(prediction: Prediction, manifest: Manifest, picture: Picture): Answer {
+let count = 0;
+
+/**
+ * Fills a copy of the page's answer template with what `prediction` says of `picture`. `crop` is
+ * called where the lesion is too small in the picture and shall be cut out; null where it cannot.
+ */
+export function makeAnswer(
+  prediction: Prediction,
+  manifest: Manifest,
+  picture: Picture,
+  crop: (() => void) | null,
+): DrawnAnswer {
   const template = document.querySelector<HTMLTemplateElement>("#answer-template");
   const element = template?.content.firstElementChild?.cloneNode(true);
   if (!(element instanceof HTMLElement)) throw new Error("The page has no answer template");
   const reading = read(prediction, manifest);
+  const headline = find(element, "headline");
+  headline.id = `answer-headline-${++count}`;
+  element.setAttribute("aria-labelledby", headline.id);
   element.dataset["tone"] = reading.tone;
   element.toggleAttribute("data-plain", !hasKinds(manifest));
-  put(element, "headline", reading.headline);
+  headline.textContent = reading.headline;
   put(element, "text", reading.text);
   put(element, "tone", words.verdict[reading.tone]);
   put(element, "model", fill(words.verdict.model, { model: manifest.title }));
-  fillWarnings(element, prediction);
+  fillWarnings(element, prediction, crop);
   fillDetails(element, prediction, manifest);
   let stopChart = (): void => {};
   if (prediction.refused) {
@@ -54,7 +67,11 @@ export function prepareChart(): void {
   import("./chart").catch(() => {});
 }
 
-function fillWarnings(element: HTMLElement, prediction: Prediction): void {
+function fillWarnings(
+  element: HTMLElement,
+  prediction: Prediction,
+  crop: (() => void) | null,
+): void {
   const part = find(element, "warnings", "part");
   part.hidden = prediction.warnings.length === 0;
   if (prediction.refused) put(part, "warnings-title", words.warnings.title_refused);
@@ -64,6 +81,9 @@ function fillWarnings(element: HTMLElement, prediction: Prediction): void {
     item.textContent = words.warnings[warning] ?? warning;
     list.append(item);
   }
+  const cropper = find(part, "warnings-crop");
+  cropper.hidden = !prediction.warnings.includes("small_lesion") || !crop;
+  if (crop) cropper.addEventListener("click", crop);
 }
 
 function fillConfidence(element: HTMLElement, prediction: Prediction, manifest: Manifest): void {
@@ -131,6 +151,13 @@ function fillAbout(element: HTMLElement, prediction: Prediction, manifest: Manif
   put(element, "about-kind", kind(predicted.malignant));
   find(element, "about-kind").toggleAttribute("data-malignant", predicted.malignant);
   put(element, "about-text", predicted.description);
+  const { counts } = manifest.conformal;
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  put(
+    element,
+    "about-common",
+    fill(words.about.common, { count: counts[predicted.id] ?? 0, total }),
+  );
   put(element, "about-source", fill(words.about.source, { source: predicted.source }));
   const list = find(element, "others");
   for (const other of manifest.classes.filter((c) => c.id !== predicted.id)) {

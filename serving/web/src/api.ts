@@ -1,7 +1,7 @@
 import { fill, words } from "./words";
 
 export type Verdict = "suspicious" | "not_suspicious";
-export type Warning = Exclude<keyof typeof words.warnings, "title" | "title_refused">;
+export type Warning = Exclude<keyof typeof words.warnings, "title" | "title_refused" | "crop">;
 
 /** The server's answer to one picture, as `POST /api/v1/predictions` gives it. */
 export interface Prediction {
@@ -36,15 +36,24 @@ export interface Manifest {
   architecture: string;
   title: string;
   classes: ClassInfo[];
+  preprocessing: { fit: "squash" | "crop" | "pad"; size: number };
   operating_points: { threshold: number; sensitivity: number; specificity: number }[];
-  conformal: { alpha: number };
+  conformal: { alpha: number; counts: Record<string, number> };
   novelty_threshold: number;
   training: { datasets: { name: string }[] };
   files: Record<string, string>;
 }
 
 /** A failure in words that the person who uploads can act on. */
-export class Problem extends Error {}
+export class Problem extends Error {
+  /** `retryAfter`: seconds after which the server asks to be tried again; null where it does not. */
+  constructor(
+    message: string,
+    readonly retryAfter: number | null = null,
+  ) {
+    super(message);
+  }
+}
 
 const manifests = new Map<string, Promise<Manifest>>();
 
@@ -78,20 +87,30 @@ export function predict(
   request.upload.addEventListener("progress", (event) => {
     if (event.lengthComputable) onSent(event.loaded / event.total);
   });
-  signal.addEventListener("abort", () => request.abort());
+  signal.addEventListener("abort", () => request.abort(), { once: true });
   return new Promise((resolve, reject) => {
     request.addEventListener("load", () => {
       const answer = parse(request.responseText);
       if (request.status < 300 && Array.isArray(answer) && answer.length === 1) {
         resolve(answer[0] as Prediction);
       } else {
-        reject(problemFrom(answer, request.status));
+        const retryAfter = request.getResponseHeader("Retry-After");
+        reject(problemFrom(answer, request.status, secondsOf(retryAfter)));
       }
     });
     request.addEventListener("error", () => reject(new Problem(words.problem.network)));
     request.addEventListener("abort", () => reject(new DOMException("Aborted", "AbortError")));
     request.send(body);
   });
+}
+
+/** A small JPEG of `picture` from the server, for a browser that cannot show it. */
+export async function fetchPreview(picture: File, signal: AbortSignal): Promise<Blob> {
+  const body = new FormData();
+  body.append("images", picture, picture.name);
+  const response = await fetch("/preview", { method: "POST", body, signal });
+  if (!response.ok) throw new Problem(fill(words.problem.unexpected, { status: response.status }));
+  return response.blob();
 }
 
 async function requestManifest(model: string): Promise<Manifest> {
@@ -106,11 +125,16 @@ async function requestManifest(model: string): Promise<Manifest> {
   return answer as Manifest;
 }
 
-function problemFrom(answer: unknown, status: number): Problem {
+function problemFrom(answer: unknown, status: number, retryAfter: number | null = null): Problem {
   if (typeof answer === "object" && answer !== null && "detail" in answer && answer.detail) {
-    return new Problem(String(answer.detail));
+    return new Problem(String(answer.detail), retryAfter);
   }
-  return new Problem(fill(words.problem.unexpected, { status }));
+  return new Problem(fill(words.problem.unexpected, { status }), retryAfter);
+}
+
+/** What a Retry-After says in seconds; null where it is not there, or is a date. */
+function secondsOf(header: string | null): number | null {
+  return header !== null && /^\d+$/.test(header) ? Number(header) : null;
 }
 
 function parse(text: string): unknown {

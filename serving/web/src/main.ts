@@ -1,10 +1,15 @@
 import "./page.css";
 
-import { type Answer, makeAnswer, prepareChart } from "./answer";
-import { fetchManifest, type Manifest, predict, type Prediction, Problem } from "./api";
-import { listen, open, type Picture } from "./picture";
+import { prepareChart } from "./answer";
+import { fetchManifest, type Manifest } from "./api";
+import { Card, type Desk } from "./card";
+import { listen } from "./picture";
 import { readingNotes } from "./reading";
+import { makeSummary } from "./summary";
 import { fill, words } from "./words";
+
+/** Pictures that are on their way at once. */
+const AT_A_TIME = 3;
 
 const byId = <E extends HTMLElement>(id: string): E => {
   const element = document.getElementById(id);
@@ -16,144 +21,158 @@ const desk = byId("desk");
 const form = byId<HTMLFormElement>("form");
 const fileInput = byId<HTMLInputElement>("file");
 const cameraInput = byId<HTMLInputElement>("camera");
-const dropzone = byId("dropzone");
-const stage = byId("stage");
-const preview = byId<HTMLImageElement>("preview");
 const analyseButton = byId<HTMLButtonElement>("analyse");
-const anotherButton = byId<HTMLButtonElement>("another");
-const progressBar = byId<HTMLProgressElement>("progress-bar");
+const clearButton = byId<HTMLButtonElement>("clear");
 const answers = byId("answers");
 
-let picture: Picture | null = null;
-let answer: Answer | null = null;
-let running: AbortController | null = null;
-/** Settles when the file chosen last is open: a large photo takes a moment to decode. */
-let opening: Promise<void> = Promise.resolve();
-let latest: File | null = null;
+let cards: Card[] = [];
+/** Those that wait until others were read. */
+const line: { card: Card; model: string }[] = [];
+let reading = 0;
 
-listen({ inputs: [fileInput, cameraInput], dropzones: [dropzone, byId("over")] }, (files) => {
-  opening = choose(files);
+const doings: Desk = {
+  leastSide: Number(desk.dataset["leastSide"]),
+  retry: (card) => enqueue([card]),
+  changed: (card) => {
+    if (card.state === "answered" && card.answered) showAnswer(card, card.answered.manifest);
+    if (card.state === "failed") say(fill(words.card.failed, { name: card.file.name }));
+    arrange();
+  },
+  removed: (card) => {
+    const place = cards.indexOf(card);
+    cards = cards.filter((other) => other !== card);
+    const next = cards[Math.min(place, cards.length - 1)]?.element ?? fileInput;
+    if (card.element.contains(document.activeElement)) next.focus();
+    say(fill(words.card.removed, { name: card.file.name }));
+    arrange();
+  },
+};
+
+const summary = makeSummary(byId("summary"), (card) => {
+  card.open(true);
+  card.element.scrollIntoView();
+  card.element.focus({ preventScroll: true });
 });
+
+listen({ inputs: [fileInput, cameraInput], dropzones: [byId("dropzone")] }, take);
 // The form's own check would speak of a missing file although a dropped one is there.
 form.noValidate = true;
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (!running) void analyse();
+  analyse();
 });
-anotherButton.addEventListener("click", () => fileInput.click());
+clearButton.addEventListener("click", () => {
+  fileInput.focus();
+  for (const card of [...cards]) card.remove();
+});
 for (const radio of form.querySelectorAll<HTMLInputElement>("input[type=radio][name=model]")) {
   radio.addEventListener("change", () => {
     fetchManifest(radio.value).then(showNotes, () => {});
+    arrange();
   });
 }
 
-async function choose(files: File[]): Promise<void> {
-  const [file] = files;
-  if (!file) return;
-  running?.abort();
-  showProblem(null);
-  if (file.size === 0) return showProblem(fill(words.problem.empty, { name: file.name }));
-  if (file.type !== "" && !file.type.startsWith("image/")) {
-    return showProblem(fill(words.problem.not_a_picture, { name: file.name }));
+function take(files: File[]): void {
+  const problems: string[] = [];
+  const taken: Card[] = [];
+  for (const file of files) {
+    const { name, size, type } = file;
+    if (size === 0) problems.push(fill(words.problem.empty, { name }));
+    else if (!isPerhapsPicture(type)) problems.push(fill(words.problem.not_a_picture, { name }));
+    else taken.push(new Card(file, doings));
   }
-  latest = file;
-  const opened = await open(file);
-  if (latest !== file) return URL.revokeObjectURL(opened.url);
-  if (picture) URL.revokeObjectURL(picture.url);
-  picture = opened;
-  clearAnswer();
-  showPicture(opened);
+  showProblem(problems);
+  if (taken.length === 0) return;
+  // What a form without scripts was answered stands here, too.
+  if (cards.length === 0) answers.replaceChildren();
+  cards.push(...taken);
+  answers.append(...taken.map((card) => card.element));
+  arrange();
   prepareChart();
-  const note = files.length > 1 ? fill(words.picture.several, { count: files.length }) : "";
-  byId("note").textContent = note;
-  byId("note").hidden = note === "";
-  say(`${fill(words.picture.chosen, { name: file.name })} ${note}`.trim());
+  // Where all stands in one column, the picture would be below what can be seen.
+  if (answers.getBoundingClientRect().top >= form.getBoundingClientRect().bottom)
+    form.scrollIntoView();
+  const [first] = taken;
+  const one = fill(words.picture.chosen, { name: first?.file.name ?? "" });
+  say(taken.length === 1 ? one : fill(words.picture.chosen_several, { count: taken.length }));
 }
 
-async function analyse(): Promise<void> {
-  await opening;
-  if (running) return;
-  if (!picture) return showProblem(words.problem.missing);
-  const model = new FormData(form).get("model");
-  if (typeof model !== "string") return;
-  const run = new AbortController();
-  running = run;
-  showProblem(null);
-  clearAnswer();
-  showBusy(true);
-  try {
-    const [prediction, manifest] = await Promise.all([
-      predict(picture.file, model, showSent, run.signal),
-      fetchManifest(model),
-    ]);
-    run.signal.throwIfAborted();
-    showAnswer(prediction, manifest, picture);
-  } catch (error) {
-    if (run.signal.aborted) return;
-    if (!(error instanceof Problem)) throw error;
-    showProblem(error.message);
-  } finally {
-    if (running === run) {
-      running = null;
-      showBusy(false);
-    }
+/** Whether a file of this type may be a picture; of some a system does not know the kind, as HEIC. */
+function isPerhapsPicture(type: string): boolean {
+  return type === "" || type === "application/octet-stream" || type.startsWith("image/");
+}
+
+function analyse(): void {
+  if (cards.length === 0) return showProblem([words.problem.missing]);
+  showProblem([]);
+  const due = cardsDue();
+  enqueue(due.length > 0 || cards.some(isBusy) ? due : cards);
+}
+
+/** The cards that the chosen model has not answered, nor is about to. */
+function cardsDue(): Card[] {
+  const model = chosenModel();
+  return cards.filter((card) => !isBusy(card) && card.answered?.model !== model);
+}
+
+function enqueue(some: Card[]): void {
+  const model = chosenModel();
+  if (some.length > 0) say(words.analyse.busy);
+  for (const card of some) {
+    card.queue();
+    line.push({ card, model });
+  }
+  advance();
+}
+
+function advance(): void {
+  while (reading < AT_A_TIME) {
+    const next = line.shift();
+    if (!next) return;
+    if (!cards.includes(next.card)) continue;
+    reading++;
+    void next.card.read(next.model).finally(() => {
+      reading--;
+      advance();
+      arrange();
+    });
   }
 }
 
-function showPicture({ file, url, size }: Picture): void {
-  dropzone.hidden = true;
-  stage.hidden = false;
-  preview.hidden = size === null;
-  byId("no-preview").hidden = size !== null;
-  if (size) {
-    preview.src = url;
-    preview.alt = fill(words.picture.alt, { name: file.name });
-  }
-  byId("file-name").textContent = file.name;
-  byId("file-size").textContent = size ? fill(words.details.pixels, size) : "";
-  anotherButton.hidden = false;
-}
-
-function showAnswer(prediction: Prediction, manifest: Manifest, picture: Picture): void {
-  answer = makeAnswer(prediction, manifest, picture);
-  answers.replaceChildren(answer.element);
-  desk.dataset["state"] = "answered";
-  showNotes(manifest);
-  say(fill(words.analyse.done, { headline: answer.reading.headline }));
-  if (answers.getBoundingClientRect().top > innerHeight / 2) answers.scrollIntoView();
-}
-
-function clearAnswer(): void {
-  answer?.remove();
-  answer = null;
-  answers.replaceChildren();
-  desk.dataset["state"] = "idle";
-}
-
-function showBusy(busy: boolean): void {
+/** Brings what stands around the cards in line with them. */
+function arrange(): void {
+  const several = cards.length > 1;
+  desk.dataset["state"] = cards.length > 0 ? "filled" : "idle";
+  desk.toggleAttribute("data-several", several);
+  summary.show(cards);
+  const due = cardsDue().length;
+  const busy = due === 0 && cards.some(isBusy);
   // Not `disabled`: that would take the focus away from whoever pressed it by keyboard.
   analyseButton.setAttribute("aria-disabled", String(busy));
-  byId("analyse-words").textContent = busy ? words.analyse.busy : words.analyse.button;
-  byId("progress").hidden = !busy;
-  if (busy) {
-    desk.dataset["state"] = "busy";
-    showSent(0);
-    say(words.analyse.busy);
-  } else if (!answer) {
-    desk.dataset["state"] = "idle";
-  }
+  const button = due > 1 ? fill(words.analyse.several, { count: due }) : words.analyse.button;
+  byId("analyse-words").textContent = busy ? words.analyse.busy : button;
 }
 
-function showSent(share: number): void {
-  const sent = share >= 1;
-  if (sent) progressBar.removeAttribute("value");
-  else progressBar.value = share;
-  byId("progress-words").textContent = sent ? words.analyse.waiting : words.analyse.sending;
+function showAnswer(card: Card, manifest: Manifest): void {
+  showNotes(manifest);
+  const { headline, element } = card;
+  if (cards.length > 1)
+    return say(fill(words.analyse.done_one, { name: card.file.name, headline }));
+  say(fill(words.analyse.done, { headline }));
+  if (element.getBoundingClientRect().top > innerHeight / 2) element.scrollIntoView();
 }
 
-function showProblem(detail: string | null): void {
-  byId("problem").hidden = detail === null;
-  byId("problem-detail").textContent = detail;
+function isBusy(card: Card): boolean {
+  return card.state === "sending" || card.state === "waiting";
+}
+
+function chosenModel(): string {
+  return String(new FormData(form).get("model") ?? "");
+}
+
+function showProblem(details: string[]): void {
+  byId("problem").hidden = details.length === 0;
+  byId("problem-detail").textContent = details.join(" ");
 }
 
 function showNotes(manifest: Manifest): void {

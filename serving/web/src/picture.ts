@@ -1,10 +1,19 @@
-/** A picture as the page holds it: the file that is sent, and what is shown of it. */
+/** Pixels. */
+export interface Size {
+  width: number;
+  height: number;
+}
+
+/** A part of an upright picture as fractions: left, top, right, bottom. */
+export type Cut = [number, number, number, number];
+
+/** A picture as it is read: the file that is sent, and what is shown of it. */
 export interface Picture {
   file: File;
   /** An object URL. Whoever drops the picture revokes it. */
   url: string;
   /** Pixels of the upright picture; null where this browser cannot decode it. */
-  size: { width: number; height: number } | null;
+  size: Size | null;
 }
 
 /** Where pictures come in from. */
@@ -52,17 +61,4 @@ export function listen({ inputs, dropzones }: Entrances, take: (files: File[]) =
     event.preventDefault();
     take(files);
   });
-}
-
-/** Decodes `file` for the preview; the browser turns it upright by its EXIF orientation. */
-export async function open(file: File): Promise<Picture> {
-  const url = URL.createObjectURL(file);
-  const image = new Image();
-  image.src = url;
-  try {
-    await image.decode();
-    return { file, url, size: { width: image.naturalWidth, height: image.naturalHeight } };
-  } catch {
-    return { file, url, size: null };
-  }
 }

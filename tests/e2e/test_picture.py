@@ -1,0 +1,275 @@
+"""What is sent of a picture: a large photo shrunk, a part cut out, a small file as it came."""
+
+from __future__ import annotations
+
+import io
+import json
+import urllib.request
+from email.parser import BytesParser
+from email.policy import HTTP
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageCms
+from playwright.sync_api import FilePayload, Page, Request, Route, expect
+
+from tests.drawings import SUSPICIOUS_REDNESS, draw_lesion, encode
+from tests.e2e.conftest import OpenPage
+from tests.e2e.test_layout import overhang, violations
+from tests.e2e.uploads import analyse, choose, jpeg, lesion
+from tests.serving.test_pictures import with_red_and_blue_swapped
+
+PREDICTIONS = "**/api/v1/predictions*"
+
+
+def test_a_photo_of_48_megapixels_goes_through_shrunk_and_upright(
+    open_page: OpenPage, address: str
+) -> None:
+    upright = draw_lesion(4, 750, 1000, redness=SUSPICIOUS_REDNESS)
+    # As a phone stores it: lying on its side, in colours of its own.
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    lying = Image.merge("RGB", upright.transpose(Image.Transpose.ROTATE_90).split()[::-1])
+    photo = encode(
+        lying.resize((8000, 6000)),
+        quality=95,
+        exif=exif,
+        icc_profile=with_red_and_blue_swapped(srgb),
+    )
+    page, _ = open_page()
+    page.set_default_timeout(60_000)
+    choose(page, jpeg(photo, "IMG_2041.jpg"))
+    expect(page.locator("[data-card=note]")).to_have_text(
+        f"{pixels(6000, 8000)}, shrunk to {pixels(1024, 1365)}", timeout=60_000
+    )
+    sent = send(page)
+    assert len(sent) < len(photo) / 4
+    assert len(sent) < 1_000_000
+    with Image.open(io.BytesIO(sent)) as image:
+        assert image.size == (1024, 1365)
+        assert image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        assert difference(image, upright.resize(image.size)) < 4
+
+    page.wait_for_selector("#answers article")
+    whole, shrunk = (predictions(address, data) for data in (photo, sent))
+    for id, probability in whole["probabilities"].items():
+        assert shrunk["probabilities"][id] == pytest.approx(probability, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        lesion(),
+        # Of many bytes and few pixels, and the other way round.
+        {
+            "name": "noise.png",
+            "mimeType": "image/png",
+            "buffer": encode(
+                Image.fromarray(
+                    np.random.default_rng(1).integers(0, 256, (800, 900, 3), dtype=np.uint8)
+                ),
+                "PNG",
+            ),
+        },
+        jpeg(encode(Image.new("RGB", (2400, 1800), "tan")), "flat.jpg"),
+    ],
+    ids=["small", "few pixels", "few bytes"],
+)
+def test_a_small_file_is_sent_as_it_came(open_page: OpenPage, file: FilePayload) -> None:
+    page, _ = open_page()
+    choose(page, file)
+    assert send(page) == file["buffer"]
+
+
+def test_what_the_browser_cannot_decode_is_sent_as_it_came_and_answered(
+    open_page: OpenPage,
+) -> None:
+    page, _ = open_page()
+    heic: FilePayload = {
+        "name": "IMG_0007.HEIC",
+        "mimeType": "image/heic",
+        "buffer": encode(draw_lesion(4), "HEIF"),
+    }
+    choose(page, heic)
+    expect(page.get_by_text("This browser cannot show this file")).to_be_visible()
+    expect(page.get_by_role("button", name="Crop", exact=True)).to_be_hidden()
+    assert send(page) == heic["buffer"]
+    expect(page.locator("#answers h2")).to_contain_text("mole")
+    # The server showed what the browser could not.
+    picture = page.get_by_alt_text("The picture that was analysed: IMG_0007.HEIC")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 600
+    expect(page.locator("canvas[data-slot=map]")).to_be_visible()
+    expect(page.locator("[data-card=note]")).to_have_text(pixels(600, 450))
+    assert violations(page) == []
+
+
+def test_an_avif_is_shown_and_answered(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    data = encode(draw_lesion(4), "AVIF")
+    choose(page, {"name": "spot.avif", "mimeType": "image/avif", "buffer": data})
+    expect(page.get_by_alt_text("The picture you chose: spot.avif")).to_be_visible()
+    assert send(page) == data
+    expect(page.locator("#answers h2")).to_contain_text("mole")
+
+
+def test_the_part_that_was_cut_out_with_keys_is_what_is_sent(open_page: OpenPage) -> None:
+    picture = draw_lesion(4)
+    page, _ = open_page()
+    choose(page, jpeg(encode(picture, quality=95), "spot.jpg"))
+    page.get_by_role("button", name="Crop", exact=True).press("Enter")
+    dialog = page.get_by_role("dialog", name="Put the lesion in the middle")
+    expect(dialog.get_by_role("application")).to_be_focused()
+    assert violations(page) == []
+    for _ in range(3):
+        page.keyboard.press("+")
+    for _ in range(20):
+        page.keyboard.press("Shift+ArrowLeft")
+        page.keyboard.press("Shift+ArrowUp")
+    dialog.get_by_role("button", name="Use this part").press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("button", name="Crop", exact=True)).to_be_focused()
+    # The largest square has 450 pixels a side; it was zoomed three times, into the corner.
+    side = round(450 / 1.1**3)
+    expect(page.locator("[data-card=note]")).to_have_text(
+        f"Cropped from {pixels(600, 450)}, sent with {pixels(side, side)}"
+    )
+    with Image.open(io.BytesIO(send(page))) as sent:
+        assert sent.size == (side, side)
+        assert difference(sent, picture.crop((0, 0, side, side))) < 4
+    page.wait_for_selector("#answers article")
+    expect(page.locator("[data-slot=detail-pixels]")).to_have_text(pixels(side, side))
+
+
+def test_the_pointer_drags_and_the_wheel_zooms_towards_it(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    choose(page, lesion())
+    page.get_by_role("button", name="Crop", exact=True).click()
+    image = page.locator("[data-crop=image]")
+    frame = page.locator("[data-crop=frame]").bounding_box()
+    before = image.bounding_box()
+    assert frame is not None
+    assert before is not None
+    page.mouse.move(frame["x"] + 100, frame["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + 130, frame["y"] + 160)
+    page.mouse.up()
+    dragged = image.bounding_box()
+    assert dragged is not None
+    assert dragged["x"] == pytest.approx(before["x"] + 30, abs=1)
+    # There is nothing above the picture to be seen.
+    assert dragged["y"] == pytest.approx(before["y"], abs=1)
+    page.mouse.wheel(0, -200)
+    page.wait_for_timeout(100)
+    zoomed = image.bounding_box()
+    assert zoomed is not None
+    scale = zoomed["width"] / dragged["width"]
+    assert scale == pytest.approx(np.exp(0.5), rel=0.01)
+    across, down = frame["x"] + 130, frame["y"] + 160
+    assert across - zoomed["x"] == pytest.approx(scale * (across - dragged["x"]), abs=1)
+    assert down - zoomed["y"] == pytest.approx(scale * (down - dragged["y"]), abs=1)
+
+
+def test_two_fingers_zoom(open_page: OpenPage) -> None:
+    page, _ = open_page(has_touch=True, is_mobile=True, viewport={"width": 375, "height": 812})
+    choose(page, lesion())
+    page.get_by_role("button", name="Crop", exact=True).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert overhang(page) == []
+    image = page.locator("[data-crop=image]")
+    before = image.bounding_box()
+    frame = page.locator("[data-crop=frame]").bounding_box()
+    assert frame is not None
+    assert before is not None
+    x, y = frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2
+    touch = page.context.new_cdp_session(page)
+
+    def fingers(kind: str, apart: float) -> None:
+        points = [{"x": x - apart, "y": y, "id": 1}, {"x": x + apart, "y": y, "id": 2}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    fingers("touchStart", 30)
+    for apart in (35, 40, 50, 60):
+        fingers("touchMove", apart)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(100)
+    after = image.bounding_box()
+    assert after is not None
+    assert after["width"] / before["width"] == pytest.approx(2, rel=0.05)
+
+
+def test_another_part_takes_the_answer_away_and_escape_leaves_it(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    choose(page, lesion())
+    analyse(page)
+    crop = page.get_by_role("button", name="Crop", exact=True)
+    crop.click()
+    page.keyboard.press("Escape")
+    expect(page.locator("#answers article")).to_be_visible()
+    crop.click()
+    page.keyboard.press("+")
+    page.get_by_role("button", name="Use this part").click()
+    expect(page.locator("#answers article")).to_have_count(0)
+    expect(page.locator("[data-card=note]")).to_contain_text("Cropped from")
+    analyse(page)
+    crop.click()
+    page.get_by_role("button", name="Whole picture").click()
+    expect(page.locator("[data-card=note]")).to_have_text(pixels(600, 450))
+
+
+def test_a_lesion_that_is_small_in_the_picture_is_offered_to_be_cut_out(
+    open_page: OpenPage,
+) -> None:
+    page, _ = open_page()
+    far = Image.new("RGB", (1200, 900), (219, 184, 161))
+    far.paste((70, 50, 40), (580, 430, 640, 490))
+    choose(page, jpeg(encode(far), "far.jpg"))
+    analyse(page)
+    warning = page.locator("[data-part=warnings]")
+    expect(warning).to_contain_text("The lesion is small in the picture")
+    warning.get_by_role("button", name="Crop the picture").click()
+    expect(page.get_by_role("dialog", name="Put the lesion in the middle")).to_be_visible()
+
+
+def pixels(width: int, height: int) -> str:
+    return f"{width} \N{MULTIPLICATION SIGN} {height} pixels"
+
+
+def send(page: Page) -> bytes:
+    """Presses Analyse; the bytes of the picture that is sent."""
+    bodies: list[Request] = []
+
+    def note(route: Route) -> None:
+        bodies.append(route.request)
+        route.continue_()
+
+    page.route(PREDICTIONS, note)
+    with page.expect_response(PREDICTIONS):
+        page.click("#analyse")
+    page.unroute(PREDICTIONS)
+    (request,) = bodies
+    body = request.post_data_buffer
+    assert body is not None
+    head = f"content-type: {request.headers['content-type']}\r\n\r\n".encode()
+    (part,) = BytesParser(policy=HTTP).parsebytes(head + body).iter_parts()
+    sent = part.get_payload(decode=True)
+    assert isinstance(sent, bytes)
+    return sent
+
+
+def predictions(address: str, data: bytes) -> Any:
+    """What the server answers to a file that is sent past the page."""
+    head = b'--b\r\ncontent-disposition: form-data; name="images"; filename="a.jpg"\r\n\r\n'
+    request = urllib.request.Request(
+        f"{address}/api/v1/predictions?model=mobilenet",
+        head + data + b"\r\n--b--\r\n",
+        {"content-type": "multipart/form-data; boundary=b"},
+    )
+    with urllib.request.urlopen(request) as response:
+        return json.load(response)[0]
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    return float(np.abs(np.asarray(one, np.float64) - np.asarray(other, np.float64)).mean())
