@@ -57,6 +57,7 @@ async def read_form(request: Request[Any, Any, Any], settings: Settings, entry: 
         )
     try:
         async with asyncio.timeout(settings.body_seconds):
+            await entry.wait()
             return await _collect(request, options["boundary"], settings, entry)
     except TimeoutError as error:
         raise ProblemError(
@@ -113,7 +114,7 @@ class _Collector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._segment: MultipartSegment | None = None
-        self._pieces: list[bytes] = []
+        self._data = bytearray()
         self._parts = 0
         self._uploads: list[Upload] = []
         self._fields: dict[str, str] = {}
@@ -125,7 +126,7 @@ class _Collector:
         elif isinstance(event, MultipartSegment):
             self._begin(event)
         else:
-            self._pieces.append(bytes(event))
+            self._data += event
             self._check_size()
 
     def finish(self) -> Form:
@@ -139,7 +140,7 @@ class _Collector:
         return Form(self._uploads, self._fields)
 
     def _begin(self, segment: MultipartSegment) -> None:
-        self._segment, self._pieces = segment, []
+        self._segment, self._data = segment, bytearray()
         self._parts += 1
         if self._parts > self._settings.max_files + self._settings.max_parts:
             raise ProblemError(
@@ -166,7 +167,7 @@ class _Collector:
 
     def _end(self) -> None:
         assert self._segment is not None
-        data = b"".join(self._pieces)
+        data = bytes(self._data)
         if self._segment.name != FIELD:
             self._fields[self._segment.name or ""] = data.decode("utf-8", "replace")
         elif data or self._segment.filename:
@@ -177,7 +178,7 @@ class _Collector:
                     f"Send at most {self._settings.max_files} pictures in one request.",
                 )
             self._uploads.append(Upload(self._name(), data))
-        self._segment, self._pieces = None, []
+        self._segment, self._data = None, bytearray()
 
     def _name(self) -> str:
         assert self._segment is not None
