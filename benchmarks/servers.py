@@ -196,7 +196,6 @@ class Bench:
             "LESIONLENS_ARTIFACTS": str(self._model.parent),
             "MODEL_FOLDER": str(self._model),
             "WEIGHTS": str(self._weights),
-            "PYTHONPATH": str(ROOT),
             **system.variables,
         }
 

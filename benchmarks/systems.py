@@ -71,6 +71,7 @@ FLASK = System(
     environment="flask_torch",
     path="/predict",
     command=_flask,
+    variables={"PYTHONPATH": str(ROOT)},  # for the network
 )
 FASTAPI = System(
     name="FastAPI, uvicorn, onnxruntime",
@@ -92,7 +93,7 @@ SERVERS: Sequence[System] = (
     msgspec.structs.replace(
         FLASK,
         name=f"{FLASK.name}, one thread a worker",
-        variables={"OMP_NUM_THREADS": "1"},
+        variables={**FLASK.variables, "OMP_NUM_THREADS": "1"},
         tuned=True,
     ),
     msgspec.structs.replace(
