@@ -328,9 +328,11 @@ def main(
             with tqdm(total=rounds * bench.cells_a_round, unit="figure") as progress:
                 for _ in range(rounds):
                     bench.throughput(progress)
+            click.echo("the first answers, and where time and memory go", err=True)
             bench.starts()
             bench.profile()
             bench.sizes()
+            click.echo(f"memory, under {memory_seconds:g} seconds of load", err=True)
             bench.memory(memory_seconds, peer_memory_seconds)
         except BenchmarkError as error:
             raise click.ClickException(str(error)) from error

@@ -112,21 +112,21 @@ def test_a_figure_is_judged_by_what_was_asked_for(value: float, more: bool, verd
 
 
 def test_weights_of_integers_are_what_they_stand_for() -> None:
-    names = ["weight", "scale", "zero"]
-    values = [np.array([[3], [-5]], np.int8), np.array([0.5, 2], np.float32), np.zeros(2, np.int8)]
-    bias = np.array([1, 2], np.float32)
+    constants = {
+        "weight": np.array([[3], [-5]], np.int8),
+        "scale": np.array([0.5, 2], np.float32),
+        "zero": np.zeros(2, np.int8),
+        "bias": np.array([1, 2], np.float32),
+    }
     graph = helper.make_graph(
         [
-            helper.make_node("DequantizeLinear", names, ["float"], axis=0),
+            helper.make_node("DequantizeLinear", ["weight", "scale", "zero"], ["float"], axis=0),
             helper.make_node("Gemm", ["x", "float", "bias"], ["y"], transB=1),
         ],
         "layer",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
-        [
-            numpy_helper.from_array(value, name)
-            for name, value in zip([*names, "bias"], [*values, bias], strict=True)
-        ],
+        [numpy_helper.from_array(np.asarray(each), name) for name, each in constants.items()],
     )
     onnx.checker.check_graph(graph)
     ((weight, found_bias),) = weights._layers(graph, "Gemm")
