@@ -136,8 +136,8 @@ def _head(found: Comparison, file: Path) -> list[str]:
         "# LesionLens beside what people would use instead",
         "",
         f"{found.machine}; the servers have {found.cores} of the cores, {apart}. {found.versions}.",
-        f"{found.rounds} rounds of {found.seconds:g} s for each figure, after a second of warm-up;"
-        " MiB are 2^20 bytes.",
+        f"Each figure is of {found.rounds} x {found.seconds:g} s, after a second of warm-up; "
+        "MiB are 2^20 bytes.",
         "Made by `make bench`; every ± is half of a 95 % interval, over equal parts of the time.",
         "",
         f"![Answers a second]({file.with_suffix('.png').name})",
@@ -164,7 +164,8 @@ def _throughput(found: Comparison) -> list[str]:
     rows = []
     for system in _systems(found):
         cells = [
-            " / ".join(_told(found, system, kind, count) for count in CLIENTS) for kind in ORDER
+            " / ".join(filter(None, (_told(found, system, kind, count) for count in CLIENTS)))
+            for kind in ORDER
         ]
         rows.append(f"| {system} | " + " | ".join(cells) + " |")
     share = max(
@@ -173,8 +174,9 @@ def _throughput(found: Comparison) -> list[str]:
     return [
         "## Answers a second",
         "",
-        f"With {clients} clients. A tuned line has one setting that its documentation does not",
-        f"make. `{NOTHING.name}` reads a body and answers: what the generator can send. While",
+        f"With {clients} clients; a single figure is of {RATIO_CLIENTS}. Lines with one thread are",
+        "the same servers with one setting that their documentation does not make.",
+        f"`{NOTHING.name}` reads a body and answers: what the generator can send. While",
         f"LesionLens answered, the generator computed for at most {100 * share:.0f} % of the time.",
         "",
         "| | " + " | ".join(ORDER) + " |",
