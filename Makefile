@@ -15,6 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 MADE := $(VENV)/.made
 WEB := serving/web
+PEERS := $(VENV)/.peers
 PAGE := serving/static/.vite/manifest.json
 # Tailwind reads the class names out of the templates; words and colours are shared: they make the page too.
 PAGE_SOURCES := $(shell find $(WEB) serving/templates serving/words serving/ramp.json -type f -not -path '*/node_modules/*')
@@ -25,14 +26,15 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format data train export evaluate bench screenshots audit clean
+.PHONY: help serve test lint format data train export evaluate bench bench-training \
+  screenshots audit clean
 
 help: ## List the commands
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'Variables: PYTHON=$(PYTHON)  HOST=127.0.0.1  PORT=8000  MODEL="$(MODEL)"'
-	@echo '  ARGS="..."       passed on to data, train, export, evaluate and bench (Hydra: trainer=gpu seed=1),'
-	@echo '                   and to screenshots (answer-dark --out docs)'
+	@echo '  ARGS="..."       passed on to data, train, export, evaluate and bench-training (Hydra:'
+	@echo '                   trainer=gpu seed=1), to bench (--help lists what it takes), and to screenshots'
 	@echo '  TESTS="..."      passed on to pytest (tests/serving -k upload)'
 	@echo "  TORCH_INDEX=...  where torch comes from: PyTorch's CPU index spares a machine without a GPU"
 	@echo '                   gigabytes of CUDA; its address stands on the install page of pytorch.org'
@@ -66,7 +68,10 @@ export: $(MADE)/all ## Turn the trained MODEL into artifacts/MODEL
 evaluate: $(MADE)/all ## Measure artifacts/MODEL on the test split and write its report
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.evaluate model=$$m $(ARGS)); done
 
-bench: $(MADE)/all ## MODEL beside what one would use instead: feeding its training, and how fast its graph answers
+bench: $(MADE)/all $(patsubst %,$(PEERS)/%/.made,lesionlens $(patsubst benchmarks/peers/%.txt,%,$(wildcard benchmarks/peers/*.txt))) ## The server beside what one would use instead, about an hour (Linux)
+	$(BIN)/python -m benchmarks.servers $(ARGS)
+
+bench-training: $(MADE)/all ## MODEL beside what one would use instead: feeding its training, and how fast its graph answers
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m benchmarks.data_wait model=$$m $(ARGS); \
 	  $(BIN)/python -m benchmarks.graphs model=$$m $(ARGS)); done
 
@@ -110,6 +115,22 @@ $(MADE)/torch: constraints.txt | $(MADE)/venv
 $(MADE)/all: pyproject.toml constraints.txt $(MADE)/torch | $(MADE)/venv
 	@echo 'Installing what training and the tests need'
 	$(PIP) -e '.[train,dev]'
+	@touch $@
+
+# What is compared stands in environments of its own: LesionLens as a server installs it, the others as
+# they are pinned.
+$(PEERS)/lesionlens/.made: pyproject.toml constraints.txt $(PAGE)
+	@echo 'Installing what a server needs, apart'
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt .
+	@touch $@
+
+$(PEERS)/%/.made: benchmarks/peers/%.txt
+	@echo 'Installing $*'
+	$(PYTHON) -m venv --clear $(@D)
+	$(if $(TORCH_INDEX),! grep -q '^torch==' $< || $(@D)/bin/python -m pip --disable-pip-version-check \
+	  install --quiet --no-deps --index-url $(TORCH_INDEX) $$(grep '^torch==' $<))
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet -r $<
 	@touch $@
 
 # Vite's own demand on Node. PyPI's Node has no scripts on the PATH: links in the environment are.

@@ -13,6 +13,7 @@ from litestar.types import Receive
 from serving.memory import Room
 from serving.problems import ClientGoneError, OverloadedError, ProblemError
 from serving.settings import Settings
+from serving.turns import Turns
 from serving.workers import Workers
 
 T = TypeVar("T")
@@ -23,6 +24,7 @@ class Admission:
 
     def __init__(self, settings: Settings, workers: Workers) -> None:
         self.room = Room(settings.sent_bytes)
+        self.turns = Turns(settings.ahead_bytes, settings.workers)
         self.taken = 0
         self.draining = False
         self._deadline = settings.deadline_seconds
@@ -54,9 +56,9 @@ class Admission:
             QueueFullError: where too many pictures wait.
         """
         self.check()
-        self._workers.check()
-        entry = Entry(self.room, self._workers, self._deadline)
+        self._workers.check(1 + self.turns.waiting)
         announced = request.content_length or 0
+        entry = Entry(self, announced, self._workers, self._deadline)
         # What is announced is only looked at: a body that never comes must not take room.
         if 0 < announced <= self.room.size:
             entry.expect(announced)
@@ -71,11 +73,20 @@ class Admission:
 class Entry:
     """A request that was taken: what it holds in memory, and how long it may last."""
 
-    def __init__(self, room: Room, workers: Workers, deadline: float) -> None:
-        self._room = room
+    def __init__(
+        self, admission: Admission, announced: int, workers: Workers, deadline: float
+    ) -> None:
+        self._room = admission.room
+        self._turns = admission.turns
+        self._announced = announced
         self._workers = workers
         self._deadline = deadline
         self._held = 0
+        self._has_turn = False
+
+    async def wait(self) -> None:
+        """Waits until what it announced may be sent."""
+        self._has_turn = await self._turns.take(self._announced)
 
     def expect(self, count: int) -> None:
         """Makes sure that there is room for `count` bytes, as far as one can tell now.
@@ -84,7 +95,7 @@ class Entry:
             OverloadedError: where there is none.
         """
         self.hold(count)
-        self.leave()
+        self._give_room()
 
     def hold(self, count: int) -> None:
         """Takes `count` bytes of what is sent into memory.
@@ -98,8 +109,10 @@ class Entry:
 
     def leave(self) -> None:
         """Gives back all that it holds."""
-        self._room.give(self._held)
-        self._held = 0
+        self._give_room()
+        if self._has_turn:
+            self._turns.give(self._announced)
+            self._has_turn = False
 
     async def finish(self, receive: Receive, work: Awaitable[T]) -> T:
         """The result of `work`, which is given up at the deadline or once the client has gone.
@@ -129,6 +142,10 @@ class Entry:
         finally:
             gone.cancel()
             task.cancel()
+
+    def _give_room(self) -> None:
+        self._room.give(self._held)
+        self._held = 0
 
 
 async def _gone(receive: Receive) -> None:

@@ -110,10 +110,13 @@ def _session(path: Path, digest: str, threads: int) -> onnxruntime.InferenceSess
             "into one file."
         )
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no public base class
         reason = " ".join(str(error).split())
         raise ArtifactError(f"{path}: onnxruntime cannot load it: {reason}") from error
+    # It keeps the file to make itself anew for another provider, which is never asked of it.
+    session._model_bytes = None
+    return session
 
 
 def _check_graph(path: Path, session: onnxruntime.InferenceSession, manifest: Manifest) -> None:

@@ -26,7 +26,10 @@ def only_for(hosts: Iterable[str]) -> Guard:
     """
     names = tuple(host.lower() for host in hosts)
 
-    def check(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    # Litestar would send every request to a thread and back for a guard that is no coroutine.
+    async def check(
+        connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+    ) -> None:
         if not names or handler.opt.get(ANY_HOST):
             return
         host = _PORT.sub("", connection.headers.get("host", "")).rstrip(".").lower()

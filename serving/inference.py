@@ -10,7 +10,7 @@ import msgspec
 from serving import visits
 from serving.classifier import Classifier, load_all
 from serving.manifest import ArtifactError, Manifest
-from serving.memory import Room
+from serving.memory import Room, return_what_is_free
 from serving.pictures import PictureError, prepare
 from serving.prediction import Prediction, infer, read
 from serving.settings import Settings
@@ -71,6 +71,8 @@ class Inference:
             )
         for model in models.values():
             model.warm_up()
+        # The graphs as they were read, and what onnxruntime made of them on its way.
+        return_what_is_free()
         self._loaded = Loaded(models, default)
 
     @property

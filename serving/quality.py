@@ -14,6 +14,10 @@ from serving.pictures import Prepared
 QualityWarning = Literal["blurred", "dark", "few_pixels", "small_lesion"]
 
 
+_LEVELS = 64
+"""of grey, that a threshold is sought among"""
+
+
 class Measures(msgspec.Struct, frozen=True):
     """The figures that `Quality` holds thresholds for."""
 
@@ -62,9 +66,10 @@ def _dark_share(grey: npt.NDArray[np.float32]) -> float:
 
     Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. SMC 9 (1979).
     """
-    histogram, edges = np.histogram(grey, bins=64, range=(0.0, 1.0))
+    levels = np.minimum((grey * _LEVELS).astype(np.uint8), _LEVELS - 1)
+    histogram = np.bincount(levels.ravel(), minlength=_LEVELS)
     share = np.cumsum(histogram) / grey.size
-    centres = (edges[:-1] + edges[1:]) / 2
+    centres = (np.arange(_LEVELS) + 0.5) / _LEVELS
     mean = np.cumsum(histogram * centres) / grey.size
     inside = np.maximum(share * (1 - share), 1e-9)
     between = (mean[-1] * share - mean) ** 2 / inside

@@ -23,6 +23,9 @@ OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
+_LARGE_PICTURE = 4_000_000
+"""bytes of a file, as a phone takes it"""
+
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Names = tuple[str, ...]
@@ -150,6 +153,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def sent_bytes(self) -> int:
         """The memory for what is being sent or waits; the rest is for decoding."""
         return self.memory_bytes // 4
+
+    @property
+    def ahead_bytes(self) -> int:
+        """The memory for what is read before a worker is free for it; more would buy no speed."""
+        return min(self.sent_bytes, _LARGE_PICTURE * (self.workers + 2))
 
     @property
     def decoded_bytes(self) -> int:

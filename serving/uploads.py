@@ -7,6 +7,7 @@ against it, so the request's stream goes straight through the parser that Litest
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
@@ -57,6 +58,7 @@ async def read_form(request: Request[Any, Any, Any], settings: Settings, entry: 
         )
     try:
         async with asyncio.timeout(settings.body_seconds):
+            await entry.wait()
             return await _collect(request, options["boundary"], settings, entry)
     except TimeoutError as error:
         raise ProblemError(
@@ -113,7 +115,7 @@ class _Collector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._segment: MultipartSegment | None = None
-        self._pieces: list[bytes] = []
+        self._data = io.BytesIO()
         self._parts = 0
         self._uploads: list[Upload] = []
         self._fields: dict[str, str] = {}
@@ -125,7 +127,7 @@ class _Collector:
         elif isinstance(event, MultipartSegment):
             self._begin(event)
         else:
-            self._pieces.append(bytes(event))
+            self._data.write(event)
             self._check_size()
 
     def finish(self) -> Form:
@@ -139,7 +141,7 @@ class _Collector:
         return Form(self._uploads, self._fields)
 
     def _begin(self, segment: MultipartSegment) -> None:
-        self._segment, self._pieces = segment, []
+        self._segment, self._data = segment, io.BytesIO()
         self._parts += 1
         if self._parts > self._settings.max_files + self._settings.max_parts:
             raise ProblemError(
@@ -166,7 +168,7 @@ class _Collector:
 
     def _end(self) -> None:
         assert self._segment is not None
-        data = b"".join(self._pieces)
+        data = self._data.getvalue()
         if self._segment.name != FIELD:
             self._fields[self._segment.name or ""] = data.decode("utf-8", "replace")
         elif data or self._segment.filename:
@@ -177,7 +179,7 @@ class _Collector:
                     f"Send at most {self._settings.max_files} pictures in one request.",
                 )
             self._uploads.append(Upload(self._name(), data))
-        self._segment, self._pieces = None, []
+        self._segment, self._data = None, io.BytesIO()
 
     def _name(self) -> str:
         assert self._segment is not None

@@ -122,6 +122,35 @@ def test_what_is_sent_has_only_so_much_room(settings: Settings, gate: Gate) -> N
         assert post(server).status_code == 200
 
 
+def test_what_workers_do_not_need_yet_is_not_read(
+    settings: Settings, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.turns.Turns.__init__.__defaults__", (1, 60.0))
+    with live(settings) as server, ThreadPoolExecutor(12) as pool:
+        admission = server.app.state.admission
+        answers = [pool.submit(post, server, data=HEAVY) for _ in range(12)]
+        wait_until(
+            lambda: admission.taken == 12 and waiting(server) + admission.turns.waiting == 12
+        )
+        assert admission.room.used < 12 * len(HEAVY) / 2
+        gate.opened.set()
+        assert [future.result().status_code for future in answers] == [200] * 12
+        assert admission.room.used == 0
+
+
+def test_whoever_is_not_read_yet_counts_as_waiting(
+    settings: Settings, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.turns.Turns.__init__.__defaults__", (1, 60.0))
+    with live(settings, queue=5) as server, ThreadPoolExecutor(6) as pool:
+        turns = server.app.state.admission.turns
+        answers = [pool.submit(post, server, data=HEAVY) for _ in range(6)]
+        wait_until(lambda: turns.waiting > 0 and waiting(server) + turns.waiting == 6)
+        assert kind(post(server)) == "overloaded"
+        gate.opened.set()
+        assert [future.result().status_code for future in answers] == [200] * 6
+
+
 def test_a_body_that_does_not_say_its_size_is_counted_as_it_comes(
     settings: Settings, gate: Gate
 ) -> None:

@@ -1,0 +1,134 @@
+"""The comparison of servers measures what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from benchmarks import load, nothing, weights
+from benchmarks.load import Answered, Task
+from benchmarks.measured import Cell, Estimate, median, rate
+from benchmarks.processes import free_port
+from benchmarks.servers_report import Judged
+from tests.serving.live import wait_until
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Where a server answers at once, with nothing."""
+    found, loop = free_port(), asyncio.new_event_loop()
+
+    def serve() -> None:
+        task = loop.create_task(nothing.serve(found))
+        loop.run_forever()
+        task.cancel()
+        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        loop.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    wait_until(lambda: _listens(found))
+    yield found
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(60)
+
+
+def _listens(port: int) -> bool:
+    try:
+        return load.ask(port, "/", b"x") == b"{}"
+    except OSError:
+        return False
+
+
+def test_the_generator_sends_whole_pictures_and_counts_the_answers(
+    port: int, tmp_path: Path
+) -> None:
+    (tmp_path / "large.jpg").write_bytes(bytes(3_000_000))
+    (tmp_path / "small.jpg").write_bytes(b"picture")
+    task = Task(
+        port=port,
+        path="/",
+        files=[str(file) for file in sorted(tmp_path.iterdir())],
+        clients=3,
+        warm_up=0.1,
+        seconds=0.5,
+    )
+    sent = load.generate(task)
+    assert sent.answers == sum(sent.slices) > 3
+    assert sent.refused == 0
+    assert sent.median is not None
+    assert 0 < sent.median < 60
+
+
+def test_only_what_is_answered_well_and_in_time_counts() -> None:
+    answers = [
+        Answered(0.9, 0.1, 200),
+        Answered(1.1, 0.2, 200),
+        Answered(1.5, 0.1, 503),
+        Answered(1.9, 0.3, 200),
+        Answered(2.0, 0.4, 200),
+    ]
+    sent = load.sum_up(answers, begin=1.0, end=2.0, cpu=0.0)
+    assert (sent.answers, sent.refused, sent.rate) == (2, 1, 2.0)
+    assert sent.slices == [0, 1, 0, 0, 0, 0, 0, 0, 0, 1]
+    assert sent.low == 0.2
+    assert sent.high == 0.3
+
+
+def test_intervals_of_rates_and_medians_are_over_all_rounds() -> None:
+    def cell(times: list[float]) -> Cell:
+        answers = [Answered(i / len(times), took, 200) for i, took in enumerate(times)]
+        return Cell("a", "b", 8, load.sum_up(answers, 0.0, 1.0, 0.0))
+
+    cells = [cell([0.1] * 100), cell([0.3] * 200)]
+    assert rate(cells).value == pytest.approx(150)
+    assert rate(cells).error > rate(cells[:1]).error
+    assert median(cells).value == pytest.approx(0.2)
+    ratio = Estimate(10, 1).over(Estimate(5, 0))
+    assert (ratio.value, ratio.error) == pytest.approx((2, 0.2))
+
+
+@pytest.mark.parametrize(
+    ("value", "more", "verdict"),
+    [
+        (4.0, True, "aim"),
+        (3.9, True, "required"),
+        (2.4, True, "**missed**"),
+        (100, False, "aim"),
+        (200, False, "required"),
+        (300, False, "**missed**"),
+    ],
+)
+def test_a_figure_is_judged_by_what_was_asked_for(value: float, more: bool, verdict: str) -> None:
+    required, aim = (2.5, 4.0) if more else (256, 160)
+    assert Judged("", "", value, required, aim, "", more).verdict == verdict
+
+
+def test_weights_of_integers_are_what_they_stand_for() -> None:
+    constants = {
+        "weight": np.array([[3], [-5]], np.int8),
+        "scale": np.array([0.5, 2], np.float32),
+        "zero": np.zeros(2, np.int8),
+        "bias": np.array([1, 2], np.float32),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("DequantizeLinear", ["weight", "scale", "zero"], ["float"], axis=0),
+            helper.make_node("Gemm", ["x", "float", "bias"], ["y"], transB=1),
+        ],
+        "layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
+        [numpy_helper.from_array(np.asarray(each), name) for name, each in constants.items()],
+    )
+    onnx.checker.check_graph(graph)
+    ((weight, found_bias),) = weights._layers(graph, "Gemm")
+    assert weight.tolist() == [[1.5], [-10.0]]
+    assert found_bias.tolist() == [1, 2]
