@@ -3,7 +3,7 @@ import type { Row } from "./chart";
 import { layOver } from "./overlay";
 import type { Picture } from "./picture";
 import { classOf, isBinary, ranked, read, type Reading } from "./reading";
-import { exactPercent, fill, percent, phrase, words } from "./words";
+import { decimal, exactPercent, fill, percent, phrase, words } from "./words";
 
 /** An answer as it stands in its card. */
 export interface DrawnAnswer {
@@ -244,8 +244,8 @@ function fillDetails(element: HTMLElement, prediction: Prediction, manifest: Man
     element,
     "detail-novelty",
     fill(words.details.novelty_of, {
-      value: prediction.novelty.toPrecision(3),
-      threshold: manifest.novelty_threshold.toPrecision(3),
+      value: decimal(prediction.novelty.toPrecision(3)),
+      threshold: decimal(manifest.novelty_threshold.toPrecision(3)),
     }),
   );
 }
