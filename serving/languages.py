@@ -39,7 +39,7 @@ class Language(msgspec.Struct, frozen=True):
 
     @property
     def capitalises(self) -> bool:
-        """Whether its nouns keep their capital inside a sentence."""
+        """Whether its nouns, and none of the words before them, have a capital."""
         return self.code == "de"
 
     def knows(self, manifest: Manifest) -> bool:

@@ -173,7 +173,16 @@ async def get_page(request: Request[Any, Any, Any], page: NamedDependency[Page])
     return to_read(request, language, page.index(language))
 
 
-@head("/", media_type=MediaType.HTML, include_in_schema=False)
+@get("/history", media_type=MediaType.HTML, include_in_schema=False)
+async def get_history(
+    request: Request[Any, Any, Any], page: NamedDependency[Page]
+) -> Response[str]:
+    """The page of the results that the browser keeps; the server has none of them."""
+    language = language_of(request)
+    return to_read(request, language, page.render("history.html.jinja", language))
+
+
+@head(["/", "/history"], media_type=MediaType.HTML, include_in_schema=False)
 async def head_page() -> None:
     """What watches over a server often asks for the head alone."""
 
@@ -198,9 +207,7 @@ async def post_page(
             )
             for upload in form.uploads
         ]
-        return page.index(
-            language, results=results, manifest=model.manifest, pictures=pictures
-        )
+        return page.index(language, results=results, manifest=model.manifest, pictures=pictures)
 
     try:
         async with admission.enter(request) as entry:
@@ -261,4 +268,6 @@ def _whole_percent(share: float) -> int:
     return math.floor(share * 100 + 0.5)
 
 
-routes = Router("/", route_handlers=[get_page, head_page, post_page, post_preview])
+routes = Router(
+    "/", route_handlers=[get_page, get_history, head_page, post_page, post_preview]
+)

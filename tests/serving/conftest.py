@@ -52,6 +52,7 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "isEntry": True,
                 },
                 **{f"../words/{code}.json": {"file": f"assets/{code}-9c0d.js"} for code in CODES},
+                "src/history/page.ts": {"file": "assets/page-ab12.js", "isEntry": True},
                 "_shared.js": {"file": "assets/shared-5e6f.js", "css": ["assets/shared-7a8b.css"]},
             }
         ),

@@ -9,10 +9,10 @@ from litestar.testing import TestClient
 from serving.languages import CODES, LANGUAGES, preferred
 from serving.problems import PROBLEM_TYPES, plain, problem
 from tests.artifact_factory import SEVEN, class_info, make_artifact
-from tests.drawings import SUSPICIOUS_REDNESS, draw_lesion, encode
+from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS, draw_lesion, encode
 
 Client = TestClient[Any]
-PAGES = ["/", "/diagnoses", "/diagnoses/mel", "/models", "/models/mobilenet"]
+PAGES = ["/", "/diagnoses", "/diagnoses/mel", "/models", "/models/mobilenet", "/history"]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,14 @@ def test_a_form_is_answered_in_the_readers_language(client: Client) -> None:
     assert "Verdächtig: am ehesten Melanom" in page
     assert "Basalzellkarzinom" in page
     assert response.headers["content-language"] == "de"
+
+
+def test_inside_a_german_sentence_only_nouns_are_capitalised(client: Client) -> None:
+    mole = encode(draw_lesion(2, redness=HARMLESS_REDNESS))
+    response = client.post(
+        "/", files=[("images", ("mole.jpg", mole))], headers={"accept-language": "de"}
+    )
+    assert "am ehesten melanozytärer Nävus" in html.unescape(response.text)
 
 
 def test_a_problem_is_told_in_the_readers_language(client: Client) -> None:

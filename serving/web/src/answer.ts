@@ -2,7 +2,7 @@ import type { Manifest, Prediction } from "./api";
 import type { Row } from "./chart";
 import { layOver } from "./overlay";
 import type { Picture } from "./picture";
-import { classOf, isBinary, ranked, read, type Reading } from "./reading";
+import { classOf, hasKinds, ranked, read, type Reading } from "./reading";
 import { decimal, exactPercent, fill, percent, phrase, words } from "./words";
 
 /** An answer as it stands in its card. */
@@ -248,11 +248,6 @@ function fillDetails(element: HTMLElement, prediction: Prediction, manifest: Man
       threshold: decimal(manifest.novelty_threshold.toPrecision(3)),
     }),
   );
-}
-
-/** Whether "malignant" and "benign" say more of the classes than their own names do. */
-function hasKinds(manifest: Manifest): boolean {
-  return manifest.classes.some((c) => c.malignant) && !isBinary(manifest);
 }
 
 function kind(malignant: boolean): string {

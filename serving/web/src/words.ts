@@ -3,6 +3,7 @@ import type { Manifest } from "./api";
 type Words = typeof import("../../words/en.json");
 
 const files = import.meta.glob<Words>("../../words/*.json", { import: "default" });
+const originals = new WeakMap<Manifest, Manifest>();
 const language = document.documentElement.lang;
 
 /** Every word that the scripts put on the page, in the page's language. Templates read the same. */
@@ -23,7 +24,14 @@ export function translate(manifest: Manifest): Manifest {
   const models: Record<string, { title: string; summary: string }> = words.models;
   if (isEnglish() || !manifest.classes.every((c) => c.id in known)) return manifest;
   const classes = manifest.classes.map((c) => ({ ...c, ...known[c.id] }));
-  return { ...manifest, classes, ...models[manifest.title] };
+  const translated = { ...manifest, classes, ...models[manifest.title] };
+  originals.set(translated, manifest);
+  return translated;
+}
+
+/** `manifest` in the words of the model itself. */
+export function original(manifest: Manifest): Manifest {
+  return originals.get(manifest) ?? manifest;
 }
 
 /** Whether the page is in the language that the server's own sentences are in. */
@@ -65,9 +73,9 @@ export function inPercent(value: string | number): string {
 
 /** A diagnosis as it stands inside a sentence: "Melanoma" is "melanoma", "Bowen's disease" stays. */
 export function phrase(name: string): string {
-  // German nouns keep their capital.
-  if (language === "de") return name;
   const first = name.split(" ", 1)[0] ?? "";
+  // German nouns keep their capital; an adjective before one does not.
+  const isNoun = language === "de" && (first === name || !/e[rs]?$/.test(first));
   const isProper = /['’]/.test(first) || first.slice(1) !== first.slice(1).toLowerCase();
-  return isProper ? name : name.charAt(0).toLowerCase() + name.slice(1);
+  return isNoun || isProper ? name : name.charAt(0).toLowerCase() + name.slice(1);
 }
