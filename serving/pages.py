@@ -21,6 +21,7 @@ from litestar.response import Response
 from serving.admission import Admission
 from serving.api import find_model
 from serving.built_files import STATIC, STATIC_URL
+from serving.diagnoses import DIAGNOSES
 from serving.inference import Inference, Upload
 from serving.languages import (
     LANGUAGES,
@@ -126,6 +127,7 @@ class Page:
             asset=assets.asset,
             styles=assets.styles,
             ramp=RAMP,
+            diagnoses=DIAGNOSES,
             languages=list(LANGUAGES.values()),
             language_parameter=PARAMETER,
             version=version("lesionlens"),
@@ -268,6 +270,4 @@ def _whole_percent(share: float) -> int:
     return math.floor(share * 100 + 0.5)
 
 
-routes = Router(
-    "/", route_handlers=[get_page, get_history, head_page, post_page, post_preview]
-)
+routes = Router("/", route_handlers=[get_page, get_history, head_page, post_page, post_preview])

@@ -39,7 +39,7 @@ async def list_diagnoses(
 ) -> Response[str]:
     """All diagnoses that have a page."""
     language = language_of(request)
-    content = page.render("diagnoses.html.jinja", language, diagnoses=DIAGNOSES.values())
+    content = page.render("diagnoses.html.jinja", language)
     return to_read(request, language, content)
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
 from tests.e2e.conftest import OpenPage
@@ -80,7 +80,7 @@ def test_what_was_exported_can_be_imported_elsewhere(open_page: OpenPage) -> Non
     assert written["picture"].startswith("data:image/jpeg;base64,")
 
     other, _ = open_page("/history", locale="de-DE")
-    file = {"name": "mine.json", "mimeType": "application/json", "buffer": text.encode()}
+    file = exported(text.encode())
     for said in ("1 übernommen, 0 waren schon da.", "0 übernommen, 1 waren schon da."):
         other.set_input_files("#import", files=[file])
         expect(other.get_by_role("status")).to_have_text(said)
@@ -98,8 +98,7 @@ SPOILT = {
 @pytest.mark.parametrize("data", SPOILT.values(), ids=SPOILT)
 def test_a_file_that_is_no_export_changes_nothing(open_page: OpenPage, data: bytes) -> None:
     page, _ = open_page("/history", locale="en-GB")
-    file = {"name": "mine.json", "mimeType": "application/json", "buffer": data}
-    page.set_input_files("#import", files=[file])
+    page.set_input_files("#import", files=[exported(data)])
     expect(page.get_by_role("alert")).to_contain_text("no export of LesionLens")
     expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
 
@@ -232,6 +231,10 @@ def test_what_left_the_page_is_no_longer_printed(open_page: OpenPage) -> None:
     page.get_by_role("button", name="Remove spot.jpg").click()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     expect(page.locator("#reports > *")).to_have_count(0)
+
+
+def exported(data: bytes) -> FilePayload:
+    return {"name": "mine.json", "mimeType": "application/json", "buffer": data}
 
 
 def pages(pdf: bytes) -> int:

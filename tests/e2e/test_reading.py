@@ -103,3 +103,12 @@ def test_from_a_diagnosis_to_the_model_that_knows_it(open_page: OpenPage) -> Non
     page.get_by_role("link", name="Models").first.click()
     page.get_by_role("link", name="Wary").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Wary")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_an_answer_leads_to_the_page_of_its_diagnosis(open_page: OpenPage, scripts: bool) -> None:
+    page, _ = open_page(java_script_enabled=scripts, locale="en-GB")
+    choose(page, lesion(SUSPICIOUS_REDNESS))
+    analyse(page)
+    page.get_by_role("link", name="More about this diagnosis").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Melanoma")

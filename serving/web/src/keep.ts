@@ -13,6 +13,7 @@ export function offer(answered: Answered): void {
     return found;
   };
   const keepButton = part("keep");
+  keepButton.hidden = answered.card.shown === null;
   keepButton.addEventListener("click", () => {
     void askToKeep(answered).then((kept) => {
       if (!kept) return keepButton.focus();
@@ -29,7 +30,7 @@ export function offer(answered: Answered): void {
 }
 
 /** Asks for the spot's name, and keeps the answer; resolves to whether it was kept. */
-async function askToKeep({ picture, prediction, manifest }: Answered): Promise<boolean> {
+async function askToKeep({ card, prediction, manifest }: Answered): Promise<boolean> {
   const dialog = document.querySelector<HTMLDialogElement>("#keep");
   const spot = dialog?.querySelector<HTMLInputElement>("[data-keep=spot]");
   const failed = dialog?.querySelector<HTMLElement>("[data-keep=failed]");
@@ -43,9 +44,9 @@ async function askToKeep({ picture, prediction, manifest }: Answered): Promise<b
   void suggest(store.all);
   for (;;) {
     const choice = await closed(dialog);
-    if (choice !== "keep") return false;
+    if (choice !== "keep" || !card.shown) return false;
     try {
-      await store.put(await makeResult(spot.value, picture, prediction, original(manifest)));
+      await store.put(await makeResult(spot.value, card.shown, prediction, original(manifest)));
       void store.askToStay();
       return true;
     } catch {

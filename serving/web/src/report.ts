@@ -9,7 +9,6 @@ const MOST_ROWS = 10;
 interface Report {
   answered: Answered;
   element: HTMLElement;
-  url: string;
   /** Settles when its pictures can be printed. */
   ready: Promise<unknown>;
 }
@@ -42,16 +41,15 @@ export function addReport(answered: Answered): Report {
 
 /** Takes away the reports of answers that no longer stand on the page. */
 function prune(): void {
-  for (const [card, { answered, element, url }] of reports) {
+  for (const [card, { answered, element }] of reports) {
     if (card.answered === answered && card.element.isConnected) continue;
     element.remove();
-    URL.revokeObjectURL(url);
     reports.delete(card);
   }
 }
 
 function make(answered: Answered): Report {
-  const { picture, prediction, manifest } = answered;
+  const { card, picture, prediction, manifest } = answered;
   const template = document.querySelector<HTMLTemplateElement>("#report-template");
   const content = template?.content.firstElementChild;
   // Pictures in a template's own document are never loaded.
@@ -86,9 +84,8 @@ function make(answered: Answered): Report {
     slot("warnings").append(item);
   }
 
-  const url = URL.createObjectURL(picture);
   const images = ["picture", "under"].map((name) => slot<HTMLImageElement>(name));
-  for (const image of images) image.src = url;
+  if (card.shown) for (const image of images) image.src = card.shown;
   const pictures = Promise.all(images.map((image) => image.decode()));
   const heatmap = prediction.heatmaps?.[prediction.prediction];
   const part = (name: string): Element | null => element.querySelector(`[data-part=${name}]`);
@@ -107,7 +104,7 @@ function make(answered: Answered): Report {
   // A picture that this browser cannot show is left out, and the rest is printed.
   const shown = pictures.catch(() => slot("picture").closest("div")?.remove());
   const ready = Promise.all([shown, painted]).then(() => element.setAttribute("data-ready", ""));
-  return { answered, element, url, ready };
+  return { answered, element, ready };
 }
 
 function fillNumbers(

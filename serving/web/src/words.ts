@@ -22,11 +22,16 @@ async function load(): Promise<Words> {
 export function translate(manifest: Manifest): Manifest {
   const known: Record<string, { name: string; description: string }> = words.diagnoses;
   const models: Record<string, { title: string; summary: string }> = words.models;
-  if (isEnglish() || !manifest.classes.every((c) => c.id in known)) return manifest;
+  if (isEnglish() || !knows(manifest)) return manifest;
   const classes = manifest.classes.map((c) => ({ ...c, ...known[c.id] }));
   const translated = { ...manifest, classes, ...models[manifest.title] };
   originals.set(translated, manifest);
   return translated;
+}
+
+/** Whether the model's classes are ours; of any others an id may mean something else. */
+export function knows(manifest: Manifest): boolean {
+  return manifest.classes.every((c) => c.id in words.diagnoses);
 }
 
 /** `manifest` in the words of the model itself. */

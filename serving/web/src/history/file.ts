@@ -111,6 +111,7 @@ function readManifest(value: unknown): Manifest {
       malignant: malignant === true,
     };
   });
+  const { alpha, counts } = record(it["conformal"]);
   const { fit, size } = record(it["preprocessing"]);
   demand(["squash", "crop", "pad"].includes(string(fit)));
   return {
@@ -127,7 +128,7 @@ function readManifest(value: unknown): Manifest {
         specificity: number(specificity),
       };
     }),
-    conformal: { alpha: number(record(it["conformal"])["alpha"]) },
+    conformal: { alpha: number(alpha), counts: numbers(counts) },
     novelty_threshold: number(it["novelty_threshold"]),
     training: {
       datasets: list(record(it["training"])["datasets"]).map((entry) => ({
@@ -136,6 +137,10 @@ function readManifest(value: unknown): Manifest {
     },
     files: { "model.onnx": string(record(it["files"])["model.onnx"]) },
   };
+}
+
+function numbers(value: unknown): Record<string, number> {
+  return Object.fromEntries(Object.entries(record(value)).map(([id, n]) => [id, number(n)]));
 }
 
 function asDataUri(blob: Blob): Promise<string> {

@@ -15,35 +15,42 @@ export interface Result {
   manifest: Manifest;
 }
 
+type Drawable = ImageBitmap | HTMLImageElement;
+
 /** Pixels, longer side of the picture and of its thumbnail. */
 const SIDE = 1024;
 const THUMBNAIL = 240;
 
-/** What is kept of an answer: the picture smaller, and of the manifest only what the page reads. */
+/**
+ * What is kept of an answer: the picture that is shown at `url`, smaller, and of the manifest only
+ * what the page reads.
+ */
 export async function makeResult(
   spot: string,
-  picture: Blob,
+  url: string,
   prediction: Prediction,
   manifest: Manifest,
 ): Promise<Result> {
-  const image = await createImageBitmap(picture, { imageOrientation: "from-image" });
-  try {
-    return {
-      id: makeId(),
-      spot: spot.trim(),
-      date: Date.now(),
-      picture: await shrink(image, SIDE),
-      thumbnail: await shrink(image, THUMBNAIL),
-      prediction,
-      manifest: essence(manifest),
-    };
-  } finally {
-    image.close();
-  }
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  return {
+    id: makeId(),
+    spot: spot.trim(),
+    date: Date.now(),
+    picture: await shrink(image, SIDE),
+    thumbnail: await thumbnailOf(image),
+    prediction,
+    manifest: essence(manifest),
+  };
 }
 
-/** A smaller copy, as a JPEG. */
-export async function shrink(image: ImageBitmap, side: number): Promise<Blob> {
+/** A small JPEG for lists. */
+export function thumbnailOf(image: Drawable): Promise<Blob> {
+  return shrink(image, THUMBNAIL);
+}
+
+async function shrink(image: Drawable, side: number): Promise<Blob> {
   const scale = Math.min(1, side / Math.max(image.width, image.height));
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(image.width * scale));
@@ -60,8 +67,6 @@ export async function shrink(image: ImageBitmap, side: number): Promise<Blob> {
     );
   });
 }
-
-export const thumbnailOf = (image: ImageBitmap): Promise<Blob> => shrink(image, THUMBNAIL);
 
 function essence(manifest: Manifest): Manifest {
   const classInfo = ({ id, name, description, source, malignant }: ClassInfo): ClassInfo => ({
@@ -82,7 +87,7 @@ function essence(manifest: Manifest): Manifest {
       sensitivity,
       specificity,
     })),
-    conformal: { alpha: manifest.conformal.alpha },
+    conformal: { alpha: manifest.conformal.alpha, counts: { ...manifest.conformal.counts } },
     novelty_threshold: manifest.novelty_threshold,
     training: { datasets: manifest.training.datasets.map(({ name }) => ({ name })) },
     files: { "model.onnx": manifest.files["model.onnx"] ?? "" },
