@@ -20,10 +20,22 @@ from litestar.exceptions import HTTPException
 from litestar.response import Response
 from litestar.types import Middleware
 
-from serving import api, built_files, description, hosts, metrics, pages, problems, rates, security
+from serving import (
+    api,
+    built_files,
+    description,
+    hosts,
+    metrics,
+    pages,
+    problems,
+    rates,
+    reading_pages,
+    security,
+)
 from serving.admission import Admission
 from serving.following import ID_HEADER, Following, telling, visit_of
 from serving.inference import Inference
+from serving.languages import headers_for, language_of
 from serving.logs import log_visit
 from serving.metrics import Metrics
 from serving.pages import Assets, Page
@@ -69,6 +81,7 @@ def create_app(settings: Settings | None = None, static: Path = built_files.STAT
     app = Litestar(
         route_handlers=[
             pages.routes,
+            reading_pages.routes,
             api.routes,
             api.probes,
             metrics.routes,
@@ -167,13 +180,14 @@ def _refuse(page: Page, request: Request[Any, Any, Any], error: Exception) -> Re
     )
     if not wants_page:
         return answer
+    language = language_of(request)
     try:
-        content = page.problem(answer.content)
+        content = page.problem(language, answer.content)
     except problems.ProblemError:
         return answer
     return Response(
         content,
         status_code=answer.status_code,
         media_type=MediaType.HTML,
-        headers=dict(answer.headers),
+        headers={**dict(answer.headers), **headers_for(language)},
     )

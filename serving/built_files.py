@@ -62,7 +62,7 @@ def _answer(folder: Path, path: Path, request: Request[Any, Any, Any]) -> Respon
             headers["content-encoding"] = "gzip"
     info = file.stat()
     headers["etag"] = f'"{info.st_mtime_ns:x}-{info.st_size:x}{file.suffix}"'
-    if _is_known(headers["etag"], request.headers.get("if-none-match", "")):
+    if is_known(headers["etag"], request.headers.get("if-none-match", "")):
         return Response(None, status_code=304, headers=headers)
     return File(
         file,
@@ -91,6 +91,6 @@ def _find(folder: Path, name: str) -> Path:
     raise NotFoundException
 
 
-def _is_known(tag: str, known: str) -> bool:
+def is_known(tag: str, known: str) -> bool:
     """Whether `known`, the list of a conditional request, holds `tag` (RFC 9110, 13.1.2)."""
     return tag in {other.strip().removeprefix("W/") for other in known.split(",")}

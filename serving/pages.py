@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -22,7 +21,16 @@ from litestar.response import Response
 from serving.admission import Admission
 from serving.api import find_model
 from serving.built_files import STATIC, STATIC_URL
+from serving.diagnoses import DIAGNOSES
 from serving.inference import Inference, Upload
+from serving.languages import (
+    LANGUAGES,
+    PARAMETER,
+    Language,
+    headers_for,
+    language_of,
+    remembering,
+)
 from serving.manifest import Manifest
 from serving.memory import Room
 from serving.pictures import Limits, thumbnail
@@ -119,12 +127,15 @@ class Page:
             asset=assets.asset,
             styles=assets.styles,
             ramp=RAMP,
-            words=json.loads((PACKAGE / "words" / "en.json").read_text("utf-8")),
+            diagnoses=DIAGNOSES,
+            languages=list(LANGUAGES.values()),
+            language_parameter=PARAMETER,
             version=version("lesionlens"),
         )
 
     def index(
         self,
+        language: Language,
         *,
         results: Sequence[Prediction] = (),
         manifest: Manifest | None = None,
@@ -135,27 +146,45 @@ class Page:
 
         `pictures` are previews of what `results` answer, each a data URI.
         """
-        return self._environment.get_template("index.html.jinja").render(
-            models=self._inference.manifests,
+        return self.render(
+            "index.html.jinja",
+            language,
+            models=[language.manifest(manifest) for manifest in self._inference.manifests],
             default_model=self._inference.default,
             results=list(results),
-            manifest=manifest,
+            manifest=manifest and language.manifest(manifest),
             pictures=list(pictures),
-            problem=problem,
+            problem=problem and language.problem(problem),
         )
 
-    def problem(self, problem: Problem) -> str:
+    def problem(self, language: Language, problem: Problem) -> str:
         """The page that a browser shows for an address that fails."""
-        return self._environment.get_template("problem.html.jinja").render(problem=problem)
+        return self.render("problem.html.jinja", language, problem=language.problem(problem))
+
+    def render(self, template: str, language: Language, **values: Any) -> str:
+        """The page that `template` makes of `values` and the words of `language`."""
+        return self._environment.get_template(template).render(
+            language=language, words=language.words, texts=language.texts, **values
+        )
 
 
 @get("/", media_type=MediaType.HTML, include_in_schema=False)
-async def get_page(page: NamedDependency[Page]) -> Response[str]:
+async def get_page(request: Request[Any, Any, Any], page: NamedDependency[Page]) -> Response[str]:
     """The upload page."""
-    return Response(page.index(), headers={"cache-control": "no-cache"})
+    language = language_of(request)
+    return to_read(request, language, page.index(language))
 
 
-@head("/", media_type=MediaType.HTML, include_in_schema=False)
+@get("/history", media_type=MediaType.HTML, include_in_schema=False)
+async def get_history(
+    request: Request[Any, Any, Any], page: NamedDependency[Page]
+) -> Response[str]:
+    """The page of the results that the browser keeps; the server has none of them."""
+    language = language_of(request)
+    return to_read(request, language, page.render("history.html.jinja", language))
+
+
+@head(["/", "/history"], media_type=MediaType.HTML, include_in_schema=False)
 async def head_page() -> None:
     """What watches over a server often asks for the head alone."""
 
@@ -169,6 +198,7 @@ async def post_page(
     settings: NamedDependency[Settings],
 ) -> Response[str]:
     """The whole page with the answers to a posted form, for browsers without JavaScript."""
+    language = language_of(request)
 
     async def answer(form: Form) -> str:
         model = find_model(inference, form.fields.get("model", ""))
@@ -179,17 +209,20 @@ async def post_page(
             )
             for upload in form.uploads
         ]
-        return page.index(results=results, manifest=model.manifest, pictures=pictures)
+        return page.index(language, results=results, manifest=model.manifest, pictures=pictures)
 
     try:
         async with admission.enter(request) as entry:
             form = await read_form(request, settings, entry)
-            return Response(await entry.finish(request.receive, answer(form)))
+            content = await entry.finish(request.receive, answer(form))
+            return Response(content, headers=headers_for(language))
     except Exception as error:
         problem = from_exception(error)
         note(error, problem)
         return Response(
-            page.index(problem=problem), status_code=problem.status, headers=headers_of(error)
+            page.index(language, problem=problem),
+            status_code=problem.status,
+            headers={**headers_of(error), **headers_for(language)},
         )
 
 
@@ -205,6 +238,15 @@ async def post_preview(
         form = await read_form(request, settings, entry)
         work = inference.workers.run(preview, form.uploads[0], settings.limits, inference.room)
         return Response(await entry.finish(request.receive, work), media_type="image/jpeg")
+
+
+def to_read(request: Request[Any, Any, Any], language: Language, content: str) -> Response[str]:
+    """The answer that is a page, which a browser may keep if it asks whether it still holds."""
+    return Response(
+        content,
+        headers={"cache-control": "no-cache", **headers_for(language)},
+        cookies=remembering(request, language),
+    )
 
 
 def preview(upload: Upload, limits: Limits, room: Room | None = None) -> bytes:
@@ -228,4 +270,4 @@ def _whole_percent(share: float) -> int:
     return math.floor(share * 100 + 0.5)
 
 
-routes = Router("/", route_handlers=[get_page, head_page, post_page, post_preview])
+routes = Router("/", route_handlers=[get_page, get_history, head_page, post_page, post_preview])

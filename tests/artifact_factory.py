@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from serving import manifest as contract
 from serving.manifest import ClassInfo, Manifest
@@ -71,6 +72,16 @@ def make_artifact(
     return contract.save(
         msgspec.structs.replace(_manifest(name, classes, size, fit), **changes), folder
     )
+
+
+def add_report(folder: Path, card: str, **figures: Any) -> Manifest:
+    """Adds a report to the artifact in `folder`: the card, a plot and `figures` as its metrics."""
+    report = folder / "report"
+    report.mkdir()
+    (report / "README.md").write_text(card, "utf-8")
+    (report / "metrics.json").write_bytes(msgspec.json.encode(figures))
+    Image.new("RGB", (60, 40), "white").save(report / "roc.png")
+    return contract.save(contract.load(folder), folder)
 
 
 def make_artifacts(root: Path) -> Path:

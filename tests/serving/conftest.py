@@ -10,6 +10,7 @@ from litestar.testing import TestClient
 
 from serving.app import create_app
 from serving.classifier import Classifier
+from serving.languages import CODES
 from serving.settings import Settings
 from tests.artifact_factory import make_artifacts
 
@@ -50,6 +51,8 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "imports": ["_shared.js"],
                     "isEntry": True,
                 },
+                **{f"../words/{code}.json": {"file": f"assets/{code}-9c0d.js"} for code in CODES},
+                "src/history/page.ts": {"file": "assets/page-ab12.js", "isEntry": True},
                 "_shared.js": {"file": "assets/shared-5e6f.js", "css": ["assets/shared-7a8b.css"]},
             }
         ),

@@ -2,8 +2,8 @@ import type { Manifest, Prediction } from "./api";
 import type { Row } from "./chart";
 import { layOver } from "./overlay";
 import type { Picture } from "./picture";
-import { classOf, isBinary, ranked, read, type Reading } from "./reading";
-import { exactPercent, fill, percent, phrase, words } from "./words";
+import { classOf, hasKinds, ranked, read, type Reading } from "./reading";
+import { decimal, exactPercent, fill, knows, percent, phrase, words } from "./words";
 
 /** An answer as it stands in its card. */
 export interface DrawnAnswer {
@@ -159,6 +159,10 @@ function fillAbout(element: HTMLElement, prediction: Prediction, manifest: Manif
     fill(words.about.common, { count: counts[predicted.id] ?? 0, total }),
   );
   put(element, "about-source", fill(words.about.source, { source: predicted.source }));
+  const more = find(element, "about-more");
+  const pages = more.dataset["pages"]?.split(" ") ?? [];
+  more.hidden = !knows(manifest) || !pages.includes(predicted.id);
+  more.querySelector("a")?.setAttribute("href", `/diagnoses/${predicted.id}`);
   const list = find(element, "others");
   for (const other of manifest.classes.filter((c) => c.id !== predicted.id)) {
     const item = cloneRow(element, "other-row");
@@ -244,15 +248,10 @@ function fillDetails(element: HTMLElement, prediction: Prediction, manifest: Man
     element,
     "detail-novelty",
     fill(words.details.novelty_of, {
-      value: prediction.novelty.toPrecision(3),
-      threshold: manifest.novelty_threshold.toPrecision(3),
+      value: decimal(prediction.novelty.toPrecision(3)),
+      threshold: decimal(manifest.novelty_threshold.toPrecision(3)),
     }),
   );
-}
-
-/** Whether "malignant" and "benign" say more of the classes than their own names do. */
-function hasKinds(manifest: Manifest): boolean {
-  return manifest.classes.some((c) => c.malignant) && !isBinary(manifest);
 }
 
 function kind(malignant: boolean): string {

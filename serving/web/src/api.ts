@@ -1,4 +1,4 @@
-import { fill, words } from "./words";
+import { fill, isEnglish, translate, words } from "./words";
 
 export type Verdict = "suspicious" | "not_suspicious";
 export type Warning = Exclude<keyof typeof words.warnings, "title" | "title_refused" | "crop">;
@@ -122,12 +122,13 @@ async function requestManifest(model: string): Promise<Manifest> {
   }
   const answer = parse(await response.text());
   if (!response.ok || answer === null) throw problemFrom(answer, response.status);
-  return answer as Manifest;
+  return translate(answer as Manifest);
 }
 
 function problemFrom(answer: unknown, status: number, retryAfter: number | null = null): Problem {
   if (typeof answer === "object" && answer !== null && "detail" in answer && answer.detail) {
-    return new Problem(String(answer.detail), retryAfter);
+    const detail = told("type" in answer ? answer.type : "") ?? String(answer.detail);
+    return new Problem(detail, retryAfter);
   }
   return new Problem(fill(words.problem.unexpected, { status }), retryAfter);
 }
@@ -135,6 +136,12 @@ function problemFrom(answer: unknown, status: number, retryAfter: number | null 
 /** What a Retry-After says in seconds; null where it is not there, or is a date. */
 function secondsOf(header: string | null): number | null {
   return header !== null && /^\d+$/.test(header) ? Number(header) : null;
+}
+
+/** What the page says of this type of problem, where the server's own words are foreign to it. */
+function told(type: unknown): string | undefined {
+  const known: Record<string, string> = words.problems.types;
+  return isEnglish() ? undefined : known[String(type).split("#")[1] ?? ""];
 }
 
 function parse(text: string): unknown {

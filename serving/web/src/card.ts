@@ -145,6 +145,12 @@ export class Card {
     return this.#answered;
   }
 
+  /** What is shown of the picture, an object URL that goes with the card; null where nothing is. */
+  get shown(): string | null {
+    const picture = this.#read?.picture;
+    return picture?.size ? picture.url : null;
+  }
+
   /** What the headline of the answer says; empty where there is none. */
   get headline(): string {
     return this.#drawn?.reading.headline ?? "";

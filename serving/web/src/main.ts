@@ -2,7 +2,8 @@ import "./page.css";
 
 import { prepareChart } from "./answer";
 import { fetchManifest, type Manifest } from "./api";
-import { Card, type Desk } from "./card";
+import { Card, type Desk, onAnswer } from "./card";
+import { offer } from "./keep";
 import { listen } from "./picture";
 import { readingNotes } from "./reading";
 import { makeSummary } from "./summary";
@@ -54,6 +55,7 @@ const summary = makeSummary(byId("summary"), (card) => {
   card.element.focus({ preventScroll: true });
 });
 
+onAnswer(offer);
 listen({ inputs: [fileInput, cameraInput], dropzones: [byId("dropzone")] }, take);
 // The form's own check would speak of a missing file although a dropped one is there.
 form.noValidate = true;

@@ -3,7 +3,7 @@ import { paintHeatmap, place } from "./heatmap";
 import type { Picture } from "./picture";
 import { paintLegend } from "./ramp";
 import { classOf, ranked } from "./reading";
-import { fill, phrase, words } from "./words";
+import { fill, inPercent, phrase, words } from "./words";
 
 /** Pixels: the tallest that a picture in portrait stands. */
 const MAX_HEIGHT = 420;
@@ -58,7 +58,7 @@ export function layOver(
   };
   const fade = (): void => {
     canvas.style.opacity = String(strength.valueAsNumber / 100);
-    percent.textContent = `${strength.value}%`;
+    percent.textContent = inPercent(strength.value);
     strength.setAttribute("aria-valuetext", percent.textContent);
   };
   choice.addEventListener("change", () => void paint());

@@ -60,6 +60,11 @@ export function isBinary(manifest: Manifest): boolean {
   return manifest.classes.length === 2 && manifest.classes.filter((c) => c.malignant).length === 1;
 }
 
+/** Whether "malignant" and "benign" say more of the classes than their own names do. */
+export function hasKinds(manifest: Manifest): boolean {
+  return manifest.classes.some((c) => c.malignant) && !isBinary(manifest);
+}
+
 /** The words of "How to read the numbers", with the figures of one model. */
 export function readingNotes(manifest: Manifest): string[] {
   const point = manifest.operating_points[0];

@@ -1,7 +1,53 @@
-import english from "../../words/en.json";
+import type { Manifest } from "./api";
 
-/** Every word that the scripts put on the page. The templates read the same file. */
-export const words = english;
+type Words = typeof import("../../words/en.json");
+
+const files = import.meta.glob<Words>("../../words/*.json", { import: "default" });
+const originals = new WeakMap<Manifest, Manifest>();
+const language = document.documentElement.lang;
+
+/** Every word that the scripts put on the page, in the page's language. Templates read the same. */
+export const words: Words = await load();
+
+async function load(): Promise<Words> {
+  const file = files[`../../words/${language}.json`];
+  if (!file) throw new Error(`There are no words in ${language}`);
+  return file();
+}
+
+/**
+ * `manifest` with names and descriptions in the page's language. A model that knows any class
+ * beside ours keeps its own words. `serving/languages.py` makes the same choice.
+ */
+export function translate(manifest: Manifest): Manifest {
+  const known: Record<string, { name: string; description: string }> = words.diagnoses;
+  const models: Record<string, { title: string; summary: string }> = words.models;
+  if (isEnglish() || !knows(manifest)) return manifest;
+  const classes = manifest.classes.map((c) => ({ ...c, ...known[c.id] }));
+  const translated = { ...manifest, classes, ...models[manifest.title] };
+  originals.set(translated, manifest);
+  return translated;
+}
+
+/** Whether the model's classes are ours; of any others an id may mean something else. */
+export function knows(manifest: Manifest): boolean {
+  return manifest.classes.every((c) => c.id in words.diagnoses);
+}
+
+/** `manifest` in the words of the model itself. */
+export function original(manifest: Manifest): Manifest {
+  return originals.get(manifest) ?? manifest;
+}
+
+/** Whether the page is in the language that the server's own sentences are in. */
+export function isEnglish(): boolean {
+  return language === "en";
+}
+
+/** A moment as a date with its time, in the page's language. */
+export function moment(date: Date): string {
+  return date.toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
+}
 
 /** Puts `values` into the `{places}` of `text`. */
 export function fill(text: string, values: Record<string, string | number>): string {
@@ -10,19 +56,31 @@ export function fill(text: string, values: Record<string, string | number>): str
 
 /** A probability in whole percent; never 0% or 100%, which no model can promise. */
 export function percent(probability: number): string {
-  if (probability < 0.005) return "<1%";
-  if (probability > 0.995) return ">99%";
-  return `${Math.round(probability * 100)}%`;
+  if (probability < 0.005) return inPercent("<1");
+  if (probability > 0.995) return inPercent(">99");
+  return inPercent(Math.round(probability * 100));
 }
 
 /** A threshold or a share, with as many digits as it needs below ten percent. */
 export function exactPercent(share: number): string {
-  return `${Number((share * 100).toFixed(share < 0.1 ? 1 : 0))}%`;
+  return inPercent(decimal(String(Number((share * 100).toFixed(share < 0.1 ? 1 : 0)))));
+}
+
+/** `number`, as JavaScript writes it, with the decimal sign of the page's language. */
+export function decimal(number: string): string {
+  return number.replace(".", words.number.decimal);
+}
+
+/** A number of hundredths with its sign. */
+export function inPercent(value: string | number): string {
+  return fill(words.number.percent, { value });
 }
 
 /** A diagnosis as it stands inside a sentence: "Melanoma" is "melanoma", "Bowen's disease" stays. */
 export function phrase(name: string): string {
   const first = name.split(" ", 1)[0] ?? "";
+  // German nouns keep their capital; an adjective before one does not.
+  const isNoun = language === "de" && (first === name || !/e[rs]?$/.test(first));
   const isProper = /['’]/.test(first) || first.slice(1) !== first.slice(1).toLowerCase();
-  return isProper ? name : name.charAt(0).toLowerCase() + name.slice(1);
+  return isNoun || isProper ? name : name.charAt(0).toLowerCase() + name.slice(1);
 }

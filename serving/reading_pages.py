@@ -1,0 +1,153 @@
+"""The pages to read: what each diagnosis is, and each model with its card and its plots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from litestar import Router, get, head
+from litestar.connection import Request
+from litestar.di import NamedDependency
+from litestar.enums import MediaType
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+from litestar.response import Response
+
+from serving import reports
+from serving.api import find_model
+from serving.built_files import is_known
+from serving.diagnoses import DIAGNOSES
+from serving.inference import Inference
+from serving.languages import Language, language_of
+from serving.pages import Page, to_read
+from serving.reports import Figure
+
+
+class Row(msgspec.Struct, frozen=True):
+    """How one model does on one diagnosis."""
+
+    name: str
+    title: str
+    named: Figure
+    alarmed: Figure | None
+
+
+@get("/diagnoses", media_type=MediaType.HTML, include_in_schema=False)
+async def list_diagnoses(
+    request: Request[Any, Any, Any], page: NamedDependency[Page]
+) -> Response[str]:
+    """All diagnoses that have a page."""
+    language = language_of(request)
+    content = page.render("diagnoses.html.jinja", language)
+    return to_read(request, language, content)
+
+
+@get("/diagnoses/{id:str}", media_type=MediaType.HTML, include_in_schema=False)
+async def get_diagnosis(
+    request: Request[Any, Any, Any],
+    page: NamedDependency[Page],
+    inference: NamedDependency[Inference],
+    id: FromPath[str],
+) -> Response[str]:
+    """One diagnosis, with how well each model recognises it."""
+    diagnosis = DIAGNOSES.get(id)
+    if diagnosis is None:
+        raise NotFoundException
+    language = language_of(request)
+    content = page.render(
+        "diagnosis.html.jinja", language, diagnosis=diagnosis, rows=_rows(inference, language, id)
+    )
+    return to_read(request, language, content)
+
+
+@get("/models", media_type=MediaType.HTML, include_in_schema=False)
+async def list_models(
+    request: Request[Any, Any, Any],
+    page: NamedDependency[Page],
+    inference: NamedDependency[Inference],
+) -> Response[str]:
+    """All models that answer."""
+    language = language_of(request)
+    models = [language.manifest(manifest) for manifest in inference.manifests]
+    return to_read(request, language, page.render("models.html.jinja", language, models=models))
+
+
+@get("/models/{name:str}", media_type=MediaType.HTML, include_in_schema=False)
+async def get_model(
+    request: Request[Any, Any, Any],
+    page: NamedDependency[Page],
+    inference: NamedDependency[Inference],
+    name: FromPath[str],
+) -> Response[str]:
+    """One model: its figures, what it was made from, and its card."""
+    language = language_of(request)
+    model = find_model(inference, name)
+    content = page.render(
+        "model.html.jinja",
+        language,
+        model=language.manifest(model.manifest),
+        card=reports.card(model, f"/models/{name}/report", language.texts["models"]["table"]),
+        pages=DIAGNOSES if language.knows(model.manifest) else {},
+    )
+    return to_read(request, language, content)
+
+
+@get("/models/{name:str}/report/{file:str}", include_in_schema=False)
+async def get_report_file(
+    request: Request[Any, Any, Any],
+    inference: NamedDependency[Inference],
+    name: FromPath[str],
+    file: FromPath[str],
+) -> Response[bytes | None]:
+    """A plot of a model's report, or its figures."""
+    model = find_model(inference, name)
+    path = reports.file_of(model, file)
+    if path is None:
+        raise NotFoundException
+    tag = f'"{model.manifest.files[f"{reports.FOLDER}/{file}"]}"'
+    headers = {"etag": tag, "cache-control": "max-age=3600, public"}
+    if is_known(tag, request.headers.get("if-none-match", "")):
+        return Response(None, status_code=304, headers=headers)
+    return Response(_read(path), headers=headers, media_type=reports.SHOWN[path.suffix])
+
+
+@head(
+    ["/diagnoses", "/diagnoses/{id:str}", "/models", "/models/{name:str}"],
+    media_type=MediaType.HTML,
+    include_in_schema=False,
+)
+async def head_page() -> None:
+    """What watches over a server often asks for the head alone."""
+
+
+def _rows(inference: Inference, language: Language, id: str) -> list[Row]:
+    """A row for each model that knows the diagnosis and says how well."""
+    rows: list[Row] = []
+    for manifest in inference.manifests:
+        measured = reports.measured(model := inference.model(manifest.name))
+        figure = measured.named(id) if measured and language.knows(model.manifest) else None
+        if measured and figure:
+            title = language.manifest(manifest).title
+            rows.append(Row(manifest.name, title, figure, measured.alarmed(id)))
+    return rows
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NotFoundException from error
+
+
+routes = Router(
+    "/",
+    route_handlers=[
+        list_diagnoses,
+        get_diagnosis,
+        list_models,
+        get_model,
+        get_report_file,
+        head_page,
+    ],
+)

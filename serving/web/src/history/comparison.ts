@@ -1,0 +1,77 @@
+import { paintHeatmap, place } from "../heatmap";
+import { ranked } from "../reading";
+import { fill, moment, percent, translate, words } from "../words";
+import type { Result } from "./result";
+import { chanceOf, headlineOf } from "./telling";
+import { slot } from "./template";
+
+/** The other classes told under each picture: the rest is next to nothing. */
+const MOST_NUMBERS = 3;
+
+/** Fills `element` with two results of one spot side by side, the first and the last at first. */
+export function makeComparison(
+  element: HTMLElement,
+  spot: string,
+  group: Result[],
+  urlOf: (blob: Blob) => string,
+): void {
+  slot(element, "comparison-title").textContent = fill(words.history.compare_title, { spot });
+  const sides = ["left", "right"].map((name) => {
+    const side = element.querySelector<HTMLElement>(`[data-side=${name}]`);
+    if (!side) throw new Error(`The comparison has no ${name} side`);
+    return side;
+  });
+  const showMap = slot<HTMLInputElement>(element, "show-map");
+  const dated = group.map((result, i) => [moment(new Date(result.date)), String(i)] as const);
+  const chosen = sides.map((side, i) => {
+    const choice = slot<HTMLSelectElement>(side, "choice");
+    choice.append(...dated.map(([date, value]) => new Option(date, value)));
+    choice.value = String(i === 0 ? 0 : group.length - 1);
+    return (): Result | undefined => group[Number(choice.value)];
+  });
+
+  const update = (): void => {
+    const [left, right] = chosen.map((result) => result());
+    const differ = left?.manifest.files["model.onnx"] !== right?.manifest.files["model.onnx"];
+    slot(element, "differ").hidden = !differ;
+  };
+  sides.forEach((side, i) => {
+    const fillThis = (): void => {
+      const result = chosen[i]?.();
+      if (result) fillSide(side, result, urlOf);
+      update();
+    };
+    slot(side, "choice").addEventListener("change", fillThis);
+    fillThis();
+  });
+  showMap.addEventListener("change", () => {
+    for (const side of sides) slot(side, "map").hidden = !showMap.checked;
+  });
+}
+
+function fillSide(side: HTMLElement, result: Result, urlOf: (blob: Blob) => string): void {
+  const { prediction } = result;
+  const manifest = translate(result.manifest);
+  const picture = slot<HTMLImageElement>(side, "picture");
+  picture.src = urlOf(result.picture);
+  picture.alt = fill(words.history.picture_alt, { date: moment(new Date(result.date)) });
+  slot(side, "headline").textContent = headlineOf(result);
+  slot(side, "malignant").textContent = chanceOf(result);
+  slot(side, "model").textContent = fill(words.history.read_by, { model: manifest.title });
+  const others = ranked(prediction, manifest).filter(([{ id }]) => id !== prediction.prediction);
+  const numbers = prediction.refused ? [] : others.slice(0, MOST_NUMBERS);
+  slot(side, "numbers").replaceChildren(
+    ...numbers.map(([{ name }, probability]) => {
+      const item = document.createElement("li");
+      const values = { name, percent: percent(probability) };
+      item.textContent = fill(words.history.probability, values);
+      return item;
+    }),
+  );
+  const canvas = slot<HTMLCanvasElement>(side, "map");
+  canvas.width = 0;
+  const map = prediction.refused ? undefined : prediction.heatmaps?.[prediction.prediction];
+  if (!map) return;
+  place(canvas, prediction.view);
+  void paintHeatmap(canvas, map);
+}

@@ -1,0 +1,141 @@
+import type { Answered, Card } from "./card";
+import { paintHeatmap, place } from "./heatmap";
+import { classOf, hasKinds, ranked, read } from "./reading";
+import { decimal, exactPercent, fill, moment, percent, phrase, words } from "./words";
+
+/** The most classes whose probability is printed: the report is one page. */
+const MOST_ROWS = 10;
+
+interface Report {
+  answered: Answered;
+  element: HTMLElement;
+  /** Settles when its pictures can be printed. */
+  ready: Promise<unknown>;
+}
+
+const reports = new Map<Card, Report>();
+
+addEventListener("beforeprint", prune);
+
+/** Has the answer printed, or saved as PDF, on a page of its own. */
+export async function printReport(answered: Answered): Promise<void> {
+  const { element, ready } = addReport(answered);
+  await ready;
+  prune();
+  const others = [...reports.values()].filter((report) => report.element !== element);
+  for (const other of others) other.element.hidden = true;
+  print();
+  for (const other of others) other.element.hidden = false;
+}
+
+/** Puts the answer's report where the style sheet for print shows it. */
+export function addReport(answered: Answered): Report {
+  const known = reports.get(answered.card);
+  if (known?.answered === answered) return known;
+  prune();
+  const report = make(answered);
+  reports.set(answered.card, report);
+  document.querySelector("#reports")?.append(report.element);
+  return report;
+}
+
+/** Takes away the reports of answers that no longer stand on the page. */
+function prune(): void {
+  for (const [card, { answered, element }] of reports) {
+    if (card.answered === answered && card.element.isConnected) continue;
+    element.remove();
+    reports.delete(card);
+  }
+}
+
+function make(answered: Answered): Report {
+  const { card, picture, prediction, manifest } = answered;
+  const template = document.querySelector<HTMLTemplateElement>("#report-template");
+  const content = template?.content.firstElementChild;
+  // Pictures in a template's own document are never loaded.
+  const element = content && document.importNode(content, true);
+  if (!(element instanceof HTMLElement)) throw new Error("The page has no report template");
+  const slot = <E extends Element = HTMLElement>(name: string, within: Element = element): E => {
+    const found = within.querySelector<E>(`[data-slot="${name}"]`);
+    if (!found) throw new Error(`The report has no slot ${name}`);
+    return found;
+  };
+  const put = (name: string, text: string): void => {
+    slot(name).textContent = text;
+  };
+  const reading = read(prediction, manifest);
+  put("date", moment(new Date()));
+  put("headline", reading.headline);
+  put("text", reading.text);
+  put("model", `${manifest.title}, ${manifest.architecture}`);
+  put("digest", manifest.files["model.onnx"] ?? "–");
+  const size = fill(words.details.pixels, { width: prediction.width, height: prediction.height });
+  put("file", `${picture.name}, ${size}`);
+  put(
+    "novelty",
+    fill(words.details.novelty_of, {
+      value: decimal(prediction.novelty.toPrecision(3)),
+      threshold: decimal(manifest.novelty_threshold.toPrecision(3)),
+    }),
+  );
+  for (const warning of prediction.warnings) {
+    const item = document.createElement("li");
+    item.textContent = words.warnings[warning] ?? warning;
+    slot("warnings").append(item);
+  }
+
+  const images = ["picture", "under"].map((name) => slot<HTMLImageElement>(name));
+  if (card.shown) for (const image of images) image.src = card.shown;
+  const pictures = Promise.all(images.map((image) => image.decode()));
+  const heatmap = prediction.heatmaps?.[prediction.prediction];
+  const part = (name: string): Element | null => element.querySelector(`[data-part=${name}]`);
+  let painted: Promise<unknown> = Promise.resolve();
+  if (prediction.refused) part("numbers")?.remove();
+  else fillNumbers(answered, slot, put);
+  if (prediction.refused || !heatmap) {
+    part("map")?.remove();
+  } else {
+    const name = phrase(classOf(manifest, prediction.prediction).name);
+    put("map-title", fill(words.report.map, { name }));
+    const canvas = slot<HTMLCanvasElement>("heatmap");
+    place(canvas, prediction.view);
+    painted = paintHeatmap(canvas, heatmap);
+  }
+  // A picture that this browser cannot show is left out, and the rest is printed.
+  const shown = pictures.catch(() => slot("picture").closest("div")?.remove());
+  const ready = Promise.all([shown, painted]).then(() => element.setAttribute("data-ready", ""));
+  return { answered, element, ready };
+}
+
+function fillNumbers(
+  { prediction, manifest }: Answered,
+  slot: <E extends Element = HTMLElement>(name: string, within?: Element) => E,
+  put: (name: string, text: string) => void,
+): void {
+  const template = slot("rows")
+    .closest("section")
+    ?.querySelector<HTMLTemplateElement>("template[data-row=row]");
+  const all = ranked(prediction, manifest);
+  for (const [c, probability] of all.slice(0, MOST_ROWS)) {
+    const row = template?.content.firstElementChild?.cloneNode(true);
+    if (!(row instanceof HTMLElement)) throw new Error("The report has no row");
+    slot("name", row).textContent = c.name;
+    const kind = c.malignant ? words.chart.malignant : words.chart.benign;
+    slot("kind", row).textContent = hasKinds(manifest) ? kind : "";
+    slot("value", row).textContent = percent(probability);
+    row.querySelector("[data-bar]")?.setAttribute("width", `${(probability * 100).toFixed(2)}%`);
+    slot("rows").append(row);
+  }
+  const left = all.length - MOST_ROWS;
+  put("more", left > 0 ? fill(words.report.more, { count: left }) : "");
+
+  const point = manifest.operating_points[0];
+  const chance = prediction.malignant_probability;
+  const line = exactPercent(point?.threshold ?? 0);
+  const malignant = { chance: percent(chance ?? 0), line };
+  put("malignant", chance === null || !point ? "" : fill(words.report.malignant, malignant));
+  const others = prediction.prediction_set
+    .filter((id) => id !== prediction.prediction)
+    .map((id) => classOf(manifest, id).name);
+  put("set", others.length > 0 ? fill(words.report.set, { list: others.join(", ") }) : "");
+}

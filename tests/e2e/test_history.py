@@ -1,0 +1,241 @@
+"""What the browser keeps of the answers, and the report to print."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import FilePayload, Page, expect
+
+from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
+from tests.e2e.conftest import OpenPage
+from tests.e2e.test_layout import overhang, violations
+from tests.e2e.uploads import analyse, choose, lesion, no_lesion
+
+
+def keep(page: Page, spot: str, redness: float = SUSPICIOUS_REDNESS) -> None:
+    """Has a picture read, and the answer kept under the name of a spot."""
+    page.goto("/")
+    choose(page, lesion(redness))
+    analyse(page)
+    page.get_by_role("button", name="Keep").click()
+    page.get_by_label("Which spot is it?").fill(spot)
+    page.get_by_role("button", name="Keep in this browser").click()
+    expect(page.get_by_role("link", name="Kept. To your history")).to_be_focused()
+
+
+def test_nothing_is_kept_until_the_person_asks(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    choose(page, lesion())
+    analyse(page)
+    page.get_by_role("button", name="Keep").click()
+    expect(page.get_by_role("dialog")).to_contain_text("never sent anywhere")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Keep")).to_be_focused()
+    page.goto("/history")
+    expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
+
+
+def test_a_kept_result_stays_in_the_browser_and_is_never_sent(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    keep(page, "left shoulder")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
+    page.goto("/history")
+    expect(page.get_by_role("heading", name="left shoulder")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="Chance of")).to_contain_text("Melanoma")
+    thumbnail = page.locator("[data-slot=thumbnail]")
+    expect(thumbnail).to_have_js_property("complete", True)
+    assert thumbnail.evaluate("(image) => image.naturalWidth") == 240
+    assert [request for request in sent if not request.startswith("GET ")] == []
+
+
+def test_two_results_of_a_spot_stand_side_by_side(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    keep(page, "knee", HARMLESS_REDNESS)
+    keep(page, "knee", SUSPICIOUS_REDNESS)
+    page.goto("/history")
+    page.get_by_role("button", name="Compare").click()
+    left, right = page.locator("[data-side=left]"), page.locator("[data-side=right]")
+    expect(left.locator("[data-slot=headline]")).to_contain_text("Mole")
+    expect(right.locator("[data-slot=headline]")).to_contain_text("Melanoma")
+    expect(page.get_by_text("Two different models")).to_be_hidden()
+    page.get_by_label("Show where the model looked").check()
+    expect(left.locator("canvas")).to_be_visible()
+    right.get_by_role("combobox").select_option(index=0)
+    expect(right.locator("[data-slot=headline]")).to_contain_text("Mole")
+    assert violations(page) == []
+
+
+def test_what_was_exported_can_be_imported_elsewhere(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    keep(page, "back")
+    page.goto("/history")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").click()
+    text = Path(download.value.path()).read_text("utf-8")
+    (written,) = json.loads(text)["results"]
+    assert written["picture"].startswith("data:image/jpeg;base64,")
+
+    other, _ = open_page("/history", locale="de-DE")
+    file = exported(text.encode())
+    for said in ("1 übernommen, 0 waren schon da.", "0 übernommen, 1 waren schon da."):
+        other.set_input_files("#import", files=[file])
+        expect(other.get_by_role("status")).to_have_text(said)
+    expect(other.get_by_role("heading", name="back")).to_be_visible()
+    expect(other.locator("#spots li").first).to_contain_text("Melanom")
+
+
+SPOILT = {
+    "no JSON": b"hello",
+    "another file": b'{"format": "other", "version": 1, "results": []}',
+    "a value of another kind": b'{"format": "lesionlens-history", "version": 1, "results": [{}]}',
+}
+
+
+@pytest.mark.parametrize("data", SPOILT.values(), ids=SPOILT)
+def test_a_file_that_is_no_export_changes_nothing(open_page: OpenPage, data: bytes) -> None:
+    page, _ = open_page("/history", locale="en-GB")
+    page.set_input_files("#import", files=[exported(data)])
+    expect(page.get_by_role("alert")).to_contain_text("no export of LesionLens")
+    expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
+
+
+def test_one_and_all_are_deleted_only_once_that_was_confirmed(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    for spot in ("arm", "leg"):
+        keep(page, spot)
+    page.goto("/history")
+    items = page.locator("#spots li[tabindex]")
+    expect(items).to_have_count(2)
+    page.get_by_role("button", name=re.compile("Delete the result")).first.click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(items).to_have_count(2)
+    page.get_by_role("button", name=re.compile("Delete the result")).first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(items).to_have_count(1)
+    page.get_by_role("button", name="Delete all").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Delete this result")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+def test_axe_finds_nothing_in_the_history_and_its_dialogs(
+    open_page: OpenPage, width: int, scheme: str
+) -> None:
+    page, _ = open_page(
+        "/history",
+        locale="en-GB",
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,
+    )
+    assert violations(page) == []
+    for _ in range(2):
+        keep(page, "a rather long name for a spot " * 2)
+    page.goto("/history")
+    page.get_by_role("button", name="Compare").click()
+    assert overhang(page) == []
+    assert violations(page) == []
+    page.get_by_role("button", name="Delete all").click()
+    assert violations(page) == []
+    page.goto("/")
+    choose(page, lesion())
+    analyse(page)
+    page.get_by_role("button", name="Keep").click()
+    assert violations(page) == []
+
+
+def test_without_scripts_the_history_says_what_it_needs(open_page: OpenPage) -> None:
+    page, _ = open_page("/history", java_script_enabled=False, locale="en-GB")
+    expect(page.get_by_text("needs JavaScript")).to_be_visible()
+    expect(page.get_by_text("Delete all")).to_be_hidden()
+
+
+@pytest.mark.parametrize("paper", ["A4", "Letter"])
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+def test_the_report_is_one_page_with_all_that_it_must_say(
+    open_page: OpenPage, paper: str, locale: str
+) -> None:
+    page, _ = open_page(locale=locale)
+    choose(page, lesion(SUSPICIOUS_REDNESS, name="left shoulder.jpg"))
+    analyse(page)
+    page.wait_for_selector("#reports [data-ready]", state="attached")
+    digest = page.request.get("/api/v1/models/mobilenet").json()["files"]["model.onnx"]
+    page.emulate_media(media="print")
+    report = page.locator("#reports .report")
+    expect(report).to_be_visible()
+    expect(page.locator("main")).to_be_hidden()
+    english = locale == "en-GB"
+    for said in (
+        "never for diagnosis" if english else "niemals zur Diagnose",
+        "Suspicious: most like melanoma" if english else "Verdächtig: am ehesten Melanom",
+        "Chance of something malignant" if english else "Wahrscheinlichkeit für etwas Bösartiges",
+        "MobileNetV2",
+        digest,
+        "left shoulder.jpg",
+    ):
+        expect(report).to_contain_text(said)
+    expect(report.locator("[data-slot=date]")).to_contain_text(re.compile(r"20\d\d"))
+    expect(report.locator("[data-slot=picture]")).to_have_js_property("naturalWidth", 600)
+    assert report.locator("canvas").evaluate("(canvas) => canvas.width") > 0
+    expect(report.locator("[data-slot=rows] tr")).to_have_count(7)
+    assert pages(page.pdf(format=paper)) == 1
+
+
+def test_a_refused_picture_is_reported_without_numbers(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    choose(page, no_lesion())
+    analyse(page)
+    page.wait_for_selector("#reports [data-ready]", state="attached")
+    page.emulate_media(media="print")
+    report = page.locator("#reports .report")
+    expect(report).to_contain_text("No answer")
+    expect(report).not_to_contain_text("Probabilities")
+    expect(report.locator("[data-slot=picture]")).to_be_visible()
+    expect(report.locator("[data-slot=heatmap]")).to_have_count(0)
+
+
+def test_the_button_prints_one_of_several_and_the_browsers_menu_all(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    page.set_input_files("#file", files=[lesion(name="one.jpg"), lesion(name="two.jpg")])
+    page.click("#analyse")
+    expect(page.locator("#reports [data-ready]")).to_have_count(2)
+    assert pages(page.pdf(format="A4")) == 2
+    page.evaluate(
+        """() => {
+            window.print = () => {
+                const all = [...document.querySelectorAll("#reports > *")];
+                const shown = all.filter((report) => !report.hidden);
+                window.printed = shown.map((r) => r.textContent);
+            };
+        }"""
+    )
+    card = page.get_by_label("Picture: two.jpg")
+    card.get_by_role("button", name="Whole answer").click()
+    card.get_by_role("button", name="Print or save as PDF").click()
+    page.wait_for_function("() => window.printed")
+    (printed,) = page.evaluate("window.printed")
+    assert "two.jpg" in printed
+
+
+def test_what_left_the_page_is_no_longer_printed(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    choose(page, lesion())
+    analyse(page)
+    page.wait_for_selector("#reports [data-ready]", state="attached")
+    page.get_by_role("button", name="Remove spot.jpg").click()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(page.locator("#reports > *")).to_have_count(0)
+
+
+def exported(data: bytes) -> FilePayload:
+    return {"name": "mine.json", "mimeType": "application/json", "buffer": data}
+
+
+def pages(pdf: bytes) -> int:
+    return len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf))

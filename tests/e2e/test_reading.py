@@ -1,0 +1,114 @@
+"""The languages, and the pages to read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
+from tests.e2e.conftest import OpenPage
+from tests.e2e.test_layout import overhang, violations
+from tests.e2e.uploads import analyse, choose, jpeg, lesion
+
+PAGES = ["/diagnoses", "/diagnoses/mel", "/diagnoses/akiec", "/models", "/models/mobilenet"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize(
+    ("width", "scheme", "locale"), [(1280, "light", "de-DE"), (375, "dark", "es-ES")]
+)
+def test_axe_finds_nothing_on_the_pages_to_read(
+    open_page: OpenPage, path: str, width: int, scheme: str, locale: str
+) -> None:
+    page, _ = open_page(
+        path, viewport={"width": width, "height": 800}, color_scheme=scheme, locale=locale
+    )
+    assert page.locator("html").get_attribute("lang") == locale[:2]
+    assert overhang(page) == []
+    assert violations(page) == []
+    page.locator("[popovertarget=menu]").click()
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_the_language_is_switched_and_remembered(
+    open_page: OpenPage, scripts: bool, width: int
+) -> None:
+    page, _ = open_page(
+        java_script_enabled=scripts, viewport={"width": width, "height": 800}, locale="en-GB"
+    )
+    expect(page.get_by_role("heading", level=1)).to_contain_text("An honest reading")
+    page.locator("[popovertarget=menu]").click()
+    page.get_by_role("link", name="Deutsch").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("ehrlich gelesen")
+    page.goto("/diagnoses")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sieben Diagnosen")
+
+
+def test_the_keyboard_alone_switches_the_language(open_page: OpenPage) -> None:
+    page, _ = open_page("/models", locale="en-GB")
+    while page.evaluate("document.activeElement.getAttribute('popovertarget')") != "menu":
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    while page.evaluate("document.activeElement.hreflang") != "es":
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Los modelos")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+@pytest.mark.parametrize(
+    ("locale", "redness", "headline"),
+    [
+        ("de-DE", SUSPICIOUS_REDNESS, "Verdächtig: am ehesten Melanom"),
+        ("de-DE", HARMLESS_REDNESS, "Für dieses Modell unverdächtig: am ehesten"),
+        ("es-ES", SUSPICIOUS_REDNESS, "Sospechoso: se parece sobre todo a melanoma"),
+    ],
+)
+def test_an_answer_is_in_the_readers_language(
+    open_page: OpenPage, scripts: bool, locale: str, redness: float, headline: str
+) -> None:
+    page, _ = open_page(java_script_enabled=scripts, locale=locale)
+    choose(page, lesion(redness))
+    analyse(page)
+    article = page.locator("#answers article")
+    expect(article.get_by_role("heading").first).to_contain_text(headline)
+    expect(article).to_contain_text(re.compile(r"\d\u00a0%"))
+    expect(article).not_to_contain_text("Basal cell carcinoma")
+
+
+def test_a_failure_is_told_in_the_readers_language(open_page: OpenPage) -> None:
+    page, observer = open_page(locale="de-DE")
+    observer.forgive("status of 4")
+    choose(page, jpeg(b"no picture at all", "broken.jpg"))
+    page.click("#analyse")
+    expect(page.get_by_role("alert")).to_contain_text("Die Datei ist kein Bild")
+
+
+def test_only_the_words_of_one_language_are_loaded(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="es-ES")
+    loaded = page.evaluate("performance.getEntriesByType('resource').map((e) => e.name)")
+    words = {Path(url).name[:2] for url in loaded if re.search(r"/(en|de|es)-[\w-]+\.js$", url)}
+    assert words == {"es"}
+
+
+def test_from_a_diagnosis_to_the_model_that_knows_it(open_page: OpenPage) -> None:
+    page, _ = open_page("/diagnoses", locale="en-GB")
+    page.get_by_role("link", name="Melanoma").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Melanoma")
+    page.get_by_role("link", name="Models").first.click()
+    page.get_by_role("link", name="Wary").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Wary")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_an_answer_leads_to_the_page_of_its_diagnosis(open_page: OpenPage, scripts: bool) -> None:
+    page, _ = open_page(java_script_enabled=scripts, locale="en-GB")
+    choose(page, lesion(SUSPICIOUS_REDNESS))
+    analyse(page)
+    page.get_by_role("link", name="More about this diagnosis").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Melanoma")

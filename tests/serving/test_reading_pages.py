@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import html
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar.testing import TestClient
+
+from serving.app import create_app
+from serving.classifier import Classifier
+from serving.diagnoses import DIAGNOSES
+from serving.reports import card, measured
+from serving.settings import Settings
+from tests.artifact_factory import SEVEN, add_report, class_info, make_artifact
+
+Client = TestClient[Any]
+
+CARD = """# Seven (`seven`)
+
+Good on **most**. See [limits](#limits-and-all), [figures](metrics.json).
+[Elsewhere](../model.json).
+
+<details><summary>The <configuration></summary>
+
+- hidden
+
+</details>
+
+## Limits and all
+
+| class | value |
+| --- | --- |
+| mel | 0.7 |
+
+|  |  |
+| --- | --- |
+| Seed | 1 |
+
+![A plot](roc.png)
+
+![Another](missing.png) ![Far](http://far.example/x.png) ![Up](../../secret.png)
+
+<script>alert(1)</script> [click](javascript:alert(1)) <img src=x onerror=alert(1)>
+
+<details><summary>The configuration</summary>
+
+- folded
+
+</details>
+"""
+
+
+def figure(value: float, n: int) -> dict[str, float]:
+    return {"value": value, "low": value - 0.1, "high": value + 0.1, "n": n}
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory, static: Path) -> Iterator[Client]:
+    """A server with a measured model, and one of other classes whose report is spoilt."""
+    root = tmp_path_factory.mktemp("read")
+    make_artifact(root / "seven", name="seven", title="Seven diagnoses")
+    add_report(
+        root / "seven",
+        CARD,
+        classes=[
+            {"id": "mel", "sensitivity": figure(0.65, 161)},
+            {"id": "df", "sensitivity": figure(0.47, 15)},
+        ],
+        malignant={"diagnoses": [{"id": "mel", "sensitivity": figure(0.88, 161)}]},
+    )
+    cats = [class_info("cat", "Cat <b>", False), class_info("mel", "Melon", True)]
+    make_artifact(root / "cats", name="cats", title="Cats", classes=cats)
+    add_report(root / "cats", "", classes="none")
+    app = create_app(Settings(artifacts=root, workers=1), static)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def text(client: Client, path: str, language: str = "en") -> str:
+    response = client.get(path, headers={"accept-language": language})
+    assert response.status_code == 200
+    return html.unescape(response.text)
+
+
+def test_the_list_leads_to_every_diagnosis(read: Client) -> None:
+    page = text(read, "/diagnoses")
+    for id in DIAGNOSES:
+        assert f'href="/diagnoses/{id}"' in page
+
+
+@pytest.mark.parametrize("language", ["en", "de", "es"])
+@pytest.mark.parametrize("id", DIAGNOSES)
+def test_every_diagnosis_has_a_page_with_its_sources(read: Client, id: str, language: str) -> None:
+    page = text(read, f"/diagnoses/{id}", language)
+    assert all(source in page for source in DIAGNOSES[id].sources)
+    assert str(DIAGNOSES[id].pictures) in page
+
+
+def test_a_diagnosis_says_how_well_a_model_recognises_it_and_from_how_many(read: Client) -> None:
+    melanoma = text(read, "/diagnoses/mel")
+    for said in ("65%", "55% to 75%", "88%", "78% to 98%", "161"):
+        assert said in melanoma
+    assert "Fewer than 30" not in melanoma
+    assert "Fewer than 30" in text(read, "/diagnoses/df")
+    assert "No model on this server" in text(read, "/diagnoses/vasc")
+
+
+def test_a_model_of_other_classes_says_nothing_of_our_diagnoses(read: Client) -> None:
+    assert "Cats" not in text(read, "/diagnoses/mel")
+    page = text(read, "/models/cats", "de")
+    assert "Melon, as the tests know it." in page
+    assert "/diagnoses/mel" not in page
+
+
+@pytest.mark.parametrize(
+    "path", ["/diagnoses/benign", "/diagnoses/none", "/models/none", "/models/none/report/roc.png"]
+)
+def test_what_is_not_there_is_not_found(read: Client, path: str) -> None:
+    assert read.get(path, headers={"accept": "text/html"}).status_code == 404
+
+
+def test_the_models_page_leads_to_every_model(read: Client) -> None:
+    page = text(read, "/models")
+    assert 'href="/models/seven"' in page
+    assert 'href="/models/cats"' in page
+
+
+def test_a_model_shows_its_figures_digests_and_diagnoses(read: Client) -> None:
+    page = text(read, "/models/seven")
+    manifest = read.get("/api/v1/models/seven").json()
+    assert manifest["files"]["model.onnx"] in page
+    assert manifest["files"]["preprocess.onnx"] in page
+    assert "0.800" in page
+    assert "0.750 to 0.850; 1500 pictures" in page
+    assert 'href="/diagnoses/mel"' in page
+    assert "0,800" in text(read, "/models/seven", "de")
+
+
+def test_a_card_is_shown_with_its_tables_plots_and_links(read: Client) -> None:
+    page = read.get("/models/seven").text
+    assert "<strong>most</strong>" in page
+    assert '<h2 id="limits-and-all">' in page
+    assert '<a href="#limits-and-all">' in page
+    assert '<a href="/models/seven/report/metrics.json">' in page
+    assert '<img src="/models/seven/report/roc.png" alt="A plot" width="60" height="40"' in page
+    assert "<details><summary>The configuration</summary><ul>" in page
+    assert "<th></th>" not in page
+
+
+def test_a_cards_own_html_and_what_is_not_its_own_are_no_markup(read: Client) -> None:
+    page = read.get("/models/seven").text
+    assert "alert(1)</script>" not in page
+    assert "onerror=alert(1)>" not in page
+    assert 'href="javascript:' not in page
+    assert "&lt;script&gt;" in page
+    for name in ("missing.png", "far.example", "secret.png"):
+        assert f'src="{name}' not in page
+        assert name not in " ".join(piece for piece in page.split('"') if piece.startswith("http"))
+    assert "Cat &lt;b&gt;" in read.get("/models/cats").text
+
+
+def test_plots_are_kept_and_not_sent_twice(read: Client) -> None:
+    plot = read.get("/models/seven/report/roc.png")
+    assert plot.headers["content-type"] == "image/png"
+    assert plot.content.startswith(b"\x89PNG")
+    assert "max-age" in plot.headers["cache-control"]
+    again = read.get(
+        "/models/seven/report/roc.png", headers={"if-none-match": plot.headers["etag"]}
+    )
+    assert (again.status_code, again.content) == (304, b"")
+    assert read.get("/models/seven/report/metrics.json").json()["classes"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "nothing.png",
+        "../model.json",
+        "..%2fmodel.json",
+        "%2e%2e%2fmodel.onnx",
+        "%00",
+        "roc.png%00",
+        "roc.png/",
+        "a" * 1000,
+        "%ff",
+    ],
+)
+def test_only_what_the_report_lists_is_sent(read: Client, name: str) -> None:
+    answer = read.get(f"/models/seven/report/{name}")
+    assert answer.status_code == 404 or answer.content.startswith(b"\x89PNG")
+    assert b"schema_version" not in answer.content
+
+
+def test_a_model_without_a_report_has_a_page(client: Client) -> None:
+    page = text(client, "/models/cnn")
+    assert "came without a report" in page
+
+
+def test_a_card_that_was_made_again_is_shown_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    make_artifact(folder)
+    add_report(folder, "one")
+    assert "one" in (card(Classifier(folder), "/r", "Table") or "")
+    shutil.rmtree(folder)
+    make_artifact(folder)
+    add_report(folder, "two")
+    assert "two" in (card(Classifier(folder), "/r", "Table") or "")
+
+
+def test_figures_that_cannot_be_read_are_none(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    make_artifact(folder)
+    assert measured(Classifier(folder)) is None
+    add_report(folder, "", classes=[{"id": "mel"}])
+    assert measured(Classifier(folder)) is None
+
+
+@pytest.mark.parametrize("path", ["/diagnoses", "/diagnoses/mel", "/models", "/models/seven"])
+def test_the_head_alone_is_answered(read: Client, path: str) -> None:
+    assert read.head(path).status_code == 200
+
+
+def test_a_diagnosis_is_malignant_where_the_models_say_so() -> None:
+    assert {c.id: c.malignant for c in SEVEN} == {d.id: d.malignant for d in DIAGNOSES.values()}
+
+
+def test_the_diagnoses_together_are_all_pictures_of_the_data_set() -> None:
+    assert sum(diagnosis.pictures for diagnosis in DIAGNOSES.values()) == 10_015
