@@ -51,6 +51,15 @@ def answer(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
     return int(first.split()[1]), headers, json.loads(body)
 
 
+def received(connection: socket.socket) -> bytes:
+    """One whole answer to GET, in however many pieces it comes."""
+    answered = b""
+    while not answered.endswith(b'{"status":"ok"}'):
+        answered += (piece := connection.recv(65536))
+        assert piece
+    return answered
+
+
 def test_a_head_that_is_sent_too_slowly_is_refused(live: Live) -> None:
     with live.connect() as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: he")
@@ -78,10 +87,10 @@ def test_sending_byte_by_byte_gains_no_time(live: Live) -> None:
 def test_a_second_request_has_no_more_time_than_the_first(live: Live) -> None:
     with live.connect() as connection:
         connection.sendall(GET + GET[:20])
-        received = b""
+        answered = b""
         while piece := connection.recv(65536):
-            received += piece
-    assert received.count(b"HTTP/1.1 200") == 1
+            answered += piece
+    assert answered.count(b"HTTP/1.1 200") == 1
 
 
 def test_a_connection_that_sends_nothing_is_closed(live: Live) -> None:
@@ -93,14 +102,14 @@ def test_a_connection_may_rest_between_two_requests(live: Live) -> None:
     with live.connect() as connection:
         for _ in range(2):
             connection.sendall(GET)
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+            assert b" 200 " in received(connection)
             time.sleep(3 * HEAD_SECONDS)
 
 
 def test_a_connection_that_rests_too_long_is_closed(live: Live) -> None:
     with live.connect() as connection:
         connection.sendall(GET)
-        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        assert b" 200 " in received(connection)
         assert connection.recv(65536) == b""
 
 
