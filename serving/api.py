@@ -83,7 +83,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["ok", "ready"]
 
 
-def _refusals(*reasons: Reason) -> dict[int, ResponseSpec]:
+def refusals(*reasons: Reason) -> dict[int, ResponseSpec]:
     """The description of each status that these problems come with, with them as examples."""
     kinds = {reason: PROBLEM_TYPES[reason] for reason in reasons}
     return {
@@ -147,7 +147,7 @@ class _PredictionsOperation(Operation):
             description="An answer for each picture, in the order of the form",
             examples=[Example(summary="A mole", value=[msgspec.to_builtins(_EXAMPLE)])],
         ),
-        **_refusals(
+        **refusals(
             "no_file",
             "malformed_form",
             "unknown_model",
@@ -227,7 +227,7 @@ async def list_models(inference: NamedDependency[Inference]) -> list[ModelSummar
         "Its classes with their descriptions, its thresholds, what it was trained on and how well "
         "it did on pictures that it never saw."
     ),
-    responses=_refusals("unknown_model"),
+    responses=refusals("unknown_model"),
 )
 async def get_model(inference: NamedDependency[Inference], name: FromPath[str]) -> Manifest:
     """The whole manifest of a model."""
@@ -263,7 +263,7 @@ async def healthz() -> Health:
     operation_id="isReady",
     tags=["Probes"],
     summary="Is the server ready for pictures?",
-    responses=_refusals("draining"),
+    responses=refusals("draining"),
     opt={ANY_HOST: True},
 )
 async def readyz(admission: NamedDependency[Admission]) -> Health:

@@ -26,6 +26,7 @@ from serving import (
     description,
     hosts,
     metrics,
+    model_files,
     pages,
     problems,
     rates,
@@ -84,8 +85,10 @@ def create_app(settings: Settings | None = None, static: Path = built_files.STAT
             reading_pages.routes,
             api.routes,
             api.probes,
+            model_files.get_model_file,
             metrics.routes,
             built_files.static_routes(static),
+            built_files.service_worker(static),
         ],
         dependencies={
             "admission": Provide(lambda: admission, sync_to_thread=False),
@@ -104,8 +107,12 @@ def create_app(settings: Settings | None = None, static: Path = built_files.STAT
             "gzip",
             minimum_size=_LEAST_TO_COMPRESS,
             gzip_compress_level=5,
-            # What the build has compressed already.
-            exclude=[f"^{built_files.STATIC_URL}/"],
+            # What the build has compressed already, and what is no smaller for it.
+            exclude=[
+                f"^{built_files.STATIC_URL}/",
+                f"^{built_files.SERVICE_WORKER_URL}$",
+                model_files.PATHS,
+            ],
         ),
         cors_config=_cors(settings),
         request_max_body_size=settings.request_bytes,

@@ -9,17 +9,27 @@ from typing import Any, cast
 from litestar import Router, get, head
 from litestar.connection import Request
 from litestar.exceptions import NotFoundException
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import File, Response
+
+from serving.security import COMPILING_POLICY
 
 STATIC = Path(__file__).resolve().parent / "static"
 STATIC_URL = "/static"
 
+SERVICE_WORKER_URL = "/service-worker.js"
+
 _HASHED = "assets/"
 """the folder of files whose name holds their hash, so that they may be kept for good"""
 
+_COMPILING = "assets/device/"
+"""the folder of the script that compiles WebAssembly, in a worker of its own"""
+
 _CHUNK = 1 << 16
 """bytes that each connection holds of a file, so that slow readers do not add up"""
+
+_OTHERS = {"service-worker.js": "no-cache"}
 
 _YEAR = 365 * 24 * 3600
 
@@ -46,15 +56,38 @@ def static_routes(folder: Path = STATIC) -> Router:
     return Router(STATIC_URL, route_handlers=[get_file, head_file])
 
 
+def service_worker(folder: Path = STATIC) -> HTTPRouteHandler:
+    """The service worker at the root, below which it may keep pages."""
+    folder = folder.resolve()
+
+    @get(SERVICE_WORKER_URL, include_in_schema=False)
+    async def get_service_worker(request: Request[Any, Any, Any]) -> Response[Any]:
+        return _answer(folder, Path("service-worker.js"), request)
+
+    return get_service_worker
+
+
+def sent_bytes(file: Path) -> int:
+    """The size in which `file` is sent to a browser.
+
+    Raises:
+        OSError: where it is missing.
+    """
+    smaller = file.with_name(file.name + _COMPRESSED)
+    return (smaller if smaller.is_file() else file).stat().st_size
+
+
 def _answer(folder: Path, path: Path, request: Request[Any, Any, Any]) -> Response[Any]:
     name = path.as_posix().lstrip("/")
     file = _find(folder, name)
     headers = {
         "cache-control": f"max-age={_YEAR}, public, immutable"
         if name.startswith(_HASHED)
-        else "max-age=3600, public",
+        else _OTHERS.get(name, "max-age=3600, public"),
         "vary": "accept-encoding",
     }
+    if name.startswith(_COMPILING):
+        headers["content-security-policy"] = COMPILING_POLICY
     if "gzip" in request.headers.get("accept-encoding", ""):
         smaller = file.with_name(file.name + _COMPRESSED)
         if smaller.is_file():

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from serving.manifest import MODEL_FILE, ArtifactError, Manifest
+from serving.manifest import MODEL_FILE, PREPROCESS_FILE, ArtifactError, Manifest
 from serving.manifest import load as load_manifest
 from serving.onnx_file import keeps_data_elsewhere
 from serving.pictures import Pixels
@@ -32,7 +32,10 @@ class Outputs(msgspec.Struct, frozen=True):
 
 
 class Classifier:
-    """An artifact, loaded and checked. `run` may be called from several threads at once."""
+    """An artifact, loaded and checked. `run` may be called from several threads at once.
+
+    `bytes` is the size of its two graphs, as who runs them elsewhere fetches them.
+    """
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
         """Loads the artifact in `folder`, to run each call on `threads` CPU threads.
@@ -44,6 +47,7 @@ class Classifier:
         self.manifest = load_manifest(folder)
         self._session = _session(folder / MODEL_FILE, self.manifest.digest, threads)
         _check_graph(folder / MODEL_FILE, self._session, self.manifest)
+        self.bytes = sum((folder / name).stat().st_size for name in (MODEL_FILE, PREPROCESS_FILE))
 
     def run(self, pixels: Pixels) -> Outputs:
         """Runs the graph over `pixels` `[N, S, S, 3] uint8` RGB."""

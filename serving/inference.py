@@ -88,6 +88,11 @@ class Inference:
         others = (m.manifest for m in loaded.models.values() if m.manifest is not default)
         return [default, *others]
 
+    @property
+    def bytes(self) -> int:
+        """The size of all models' graphs, as who runs them elsewhere fetches them."""
+        return sum(model.bytes for model in self._loaded.models.values())
+
     def model(self, name: str = "") -> Classifier:
         """The model named `name`, or the default one where it is empty.
 

@@ -20,7 +20,7 @@ from litestar.response import Response
 
 from serving.admission import Admission
 from serving.api import find_model
-from serving.built_files import STATIC, STATIC_URL
+from serving.built_files import STATIC, STATIC_URL, sent_bytes
 from serving.diagnoses import DIAGNOSES
 from serving.inference import Inference, Upload
 from serving.languages import (
@@ -41,6 +41,9 @@ from serving.settings import Settings
 from serving.uploads import Form, read_form
 
 PACKAGE = Path(__file__).resolve().parent
+
+RUNTIME = "node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm"
+"""what runs the models in a browser, as Vite's manifest names it"""
 
 _PREVIEW_SIDE = 960
 """pixels, longer side of what is shown of a picture that the browser itself does not show"""
@@ -69,6 +72,7 @@ class Assets:
     """The addresses of the built files, by the source that they were built from."""
 
     def __init__(self, folder: Path = STATIC) -> None:
+        self._folder = folder
         self._path = folder / ".vite" / "manifest.json"
         self._chunks: dict[str, Chunk] | None = None
 
@@ -92,6 +96,18 @@ class Assets:
             PageNotBuiltError: where the files are missing.
         """
         return [f"{STATIC_URL}/{css}" for css in dict.fromkeys(self._styles(source, set()))]
+
+    def bytes_sent(self, source: str) -> int:
+        """How many bytes the built file of `source` is sent in.
+
+        Raises:
+            PageNotBuiltError: where the files are missing.
+        """
+        file = self._folder / self._chunk(source).file
+        try:
+            return sent_bytes(file)
+        except OSError as error:
+            raise PageNotBuiltError from error
 
     def _styles(self, source: str, seen: set[str]) -> Iterator[str]:
         if source not in seen:
@@ -119,6 +135,7 @@ class Page:
 
     def __init__(self, inference: Inference, assets: Assets) -> None:
         self._inference = inference
+        self._assets = assets
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(PACKAGE / "templates"), autoescape=True
         )
@@ -151,6 +168,7 @@ class Page:
             language,
             models=[language.manifest(manifest) for manifest in self._inference.manifests],
             default_model=self._inference.default,
+            device_bytes=self._inference.bytes + self._assets.bytes_sent(RUNTIME),
             results=list(results),
             manifest=manifest and language.manifest(manifest),
             pictures=list(pictures),

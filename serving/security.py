@@ -15,6 +15,10 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 
+COMPILING_POLICY = f"{CONTENT_SECURITY_POLICY}; script-src 'self' 'wasm-unsafe-eval'"
+"""for the one worker that may compile WebAssembly: a worker has its own file's policy, so that no
+page needs to allow it"""
+
 # Those that OWASP's Secure Headers Project lists, but for Clear-Site-Data: there is no session.
 HEADERS = {
     "content-security-policy": CONTENT_SECURITY_POLICY,

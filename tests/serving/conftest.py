@@ -11,6 +11,7 @@ from litestar.testing import TestClient
 from serving.app import create_app
 from serving.classifier import Classifier
 from serving.languages import CODES
+from serving.pages import RUNTIME
 from serving.settings import Settings
 from tests.artifact_factory import make_artifacts
 
@@ -53,14 +54,18 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 },
                 **{f"../words/{code}.json": {"file": f"assets/{code}-9c0d.js"} for code in CODES},
                 "src/history/page.ts": {"file": "assets/page-ab12.js", "isEntry": True},
+                RUNTIME: {"file": "assets/runtime-9a0b.wasm"},
                 "_shared.js": {"file": "assets/shared-5e6f.js", "css": ["assets/shared-7a8b.css"]},
             }
         ),
         "assets/main-1a2b.js": "export {};",
+        "assets/runtime-9a0b.wasm": "\0asm",
+        "assets/device/worker-1c2d.js": "export {};",
+        "service-worker.js": "export {};",
         "favicon.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>",
     }
     for name, content in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
     return folder
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ SCRIPT = "export const lesions = 1;\n" * 100
 @pytest.fixture
 def client(settings: Settings, tmp_path: Path) -> Iterator[Client]:
     (tmp_path / "assets").mkdir()
-    for name in ("assets/main-1a2b.js", "favicon.svg", "plain.css"):
+    for name in ("assets/main-1a2b.js", "favicon.svg", "plain.css", "service-worker.js"):
         (tmp_path / name).write_text(SCRIPT)
     for name in ("assets/main-1a2b.js", "favicon.svg"):
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(SCRIPT.encode()))
@@ -77,6 +78,24 @@ def test_the_head_alone_is_answered(client: Client) -> None:
         assert head.headers[name] == whole.headers[name]
     known = headers | {"if-none-match": head.headers["etag"]}
     assert client.head("/static/favicon.svg", headers=known).status_code == 304
+
+
+def test_the_service_worker_is_at_the_root_and_asked_for_anew_each_time(client: Client) -> None:
+    response = client.get("/service-worker.js")
+    assert response.text == SCRIPT
+    # A browser takes no service worker of another type.
+    assert response.headers["content-type"].partition(";")[0] == "text/javascript"
+    assert response.headers["cache-control"] == "no-cache"
+
+
+def test_the_service_worker_is_compressed_once(client: Client, tmp_path: Path) -> None:
+    # So long that the server would compress it again.
+    script = f"// {random.Random(1).randbytes(4000).hex()}"
+    (tmp_path / "service-worker.js").write_text(script)
+    (tmp_path / "service-worker.js.gz").write_bytes(gzip.compress(script.encode()))
+    response = client.get("/service-worker.js", headers={"accept-encoding": "gzip"})
+    assert response.headers["content-encoding"] == "gzip"
+    assert response.text == script
 
 
 @pytest.mark.parametrize("name", ["favicon.svg.gz", ".vite/manifest.json", "assets", ""])

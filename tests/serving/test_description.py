@@ -33,6 +33,7 @@ def test_every_route_of_the_api_is_described(description: dict[str, Any]) -> Non
         "/api/v1/predictions",
         "/api/v1/models",
         "/api/v1/models/{name}",
+        "/api/v1/models/{name}/files/{file}",
         "/api/v1/problems",
         "/healthz",
         "/readyz",

@@ -56,6 +56,17 @@ def test_every_answer_carries_the_security_headers(client: Client, path: str) ->
     assert "server" not in headers
 
 
+def test_the_worker_that_runs_models_alone_may_compile_webassembly(client: Client) -> None:
+    def policy(path: str) -> str:
+        response = client.get(path)
+        assert response.status_code == 200
+        return response.headers["content-security-policy"]
+
+    assert "script-src 'self' 'wasm-unsafe-eval'" in policy("/static/assets/device/worker-1c2d.js")
+    for path in ("/", "/static/assets/main-1a2b.js", "/service-worker.js"):
+        assert "unsafe" not in policy(path)
+
+
 def test_a_refused_post_carries_them_too(client: Client) -> None:
     for response in (client.post(URL), client.post("/"), client.put(URL)):
         assert response.status_code >= 400

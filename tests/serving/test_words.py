@@ -19,7 +19,7 @@ FOREIGN = CODES[1:]
 USED = re.compile(r"(?<!/)\b(words|texts)((?:\??\.[A-Za-z_]+(?!\w*\()|\[\"[^\"]+\"\])+)")
 SOURCES = [
     *sorted((CHECKOUT / "serving" / "templates").glob("*.jinja")),
-    *sorted((CHECKOUT / "serving" / "web" / "src").glob("*.ts")),
+    *sorted((CHECKOUT / "serving" / "web" / "src").rglob("*.ts")),
 ]
 
 

@@ -55,6 +55,12 @@ export class Problem extends Error {
   }
 }
 
+/** The names of the models that may be asked, the default one first. */
+export async function fetchModelNames(): Promise<string[]> {
+  const models = (await request("/api/v1/models")) as { name: string }[];
+  return models.map((model) => model.name);
+}
+
 const manifests = new Map<string, Promise<Manifest>>();
 
 /** The manifest of `model`, asked for once. */
@@ -114,15 +120,19 @@ export async function fetchPreview(picture: File, signal: AbortSignal): Promise<
 }
 
 async function requestManifest(model: string): Promise<Manifest> {
+  return translate((await request(`/api/v1/models/${encodeURIComponent(model)}`)) as Manifest);
+}
+
+async function request(path: string): Promise<unknown> {
   let response: Response;
   try {
-    response = await fetch(`/api/v1/models/${encodeURIComponent(model)}`);
+    response = await fetch(path);
   } catch {
     throw new Problem(words.problem.network);
   }
   const answer = parse(await response.text());
   if (!response.ok || answer === null) throw problemFrom(answer, response.status);
-  return translate(answer as Manifest);
+  return answer;
 }
 
 function problemFrom(answer: unknown, status: number, retryAfter: number | null = null): Problem {

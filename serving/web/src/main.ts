@@ -3,6 +3,7 @@ import "./page.css";
 import { prepareChart } from "./answer";
 import { fetchManifest, type Manifest } from "./api";
 import { Card, type Desk, onAnswer } from "./card";
+import { offerDevice } from "./device/switch";
 import { offer } from "./keep";
 import { listen } from "./picture";
 import { readingNotes } from "./reading";
@@ -67,6 +68,7 @@ clearButton.addEventListener("click", () => {
   fileInput.focus();
   for (const card of [...cards]) card.remove();
 });
+offerDevice();
 for (const radio of form.querySelectorAll<HTMLInputElement>("input[type=radio][name=model]")) {
   radio.addEventListener("change", () => {
     fetchManifest(radio.value).then(showNotes, () => {});

@@ -1,0 +1,78 @@
+"""A model's own files, for who runs or reads it elsewhere: a browser does both."""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import Path
+from typing import Annotated, Any
+
+from litestar import get
+from litestar.connection import Request
+from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, PathParameter
+from litestar.response import File, Response
+
+from serving.api import find_model, refusals
+from serving.built_files import is_known
+from serving.inference import Inference
+from serving.problems import ProblemError
+
+PATHS = r"^/api/v1/models/[^/]+/files/"
+"""matches the addresses of the files: graphs and plots that no compression makes smaller"""
+
+_CHUNK = 1 << 16
+"""bytes that each connection holds of a file, so that slow readers do not add up"""
+
+
+@get(
+    "/api/v1/models/{name:str}/files/{file:path}",
+    operation_id="getModelFile",
+    tags=["Models"],
+    summary="Fetch a file of a model",
+    description=(
+        "A file that the model's `files` lists, byte for byte as its SHA-256 there says: "
+        "`model.onnx` is the graph that answers, `preprocess.onnx` brings a picture to its size."
+    ),
+    responses={
+        200: ResponseSpec(
+            bytes,
+            generate_examples=False,
+            media_type="application/octet-stream",
+            description="The bytes of the file; a plot comes as `image/png`",
+        ),
+        **refusals("unknown_model", "unknown_file"),
+    },
+)
+async def get_model_file(
+    request: Request[Any, Any, Any],
+    inference: NamedDependency[Inference],
+    name: FromPath[str],
+    file: Annotated[
+        Path,
+        PathParameter(description="Its name there.", schema_extra={"format": "path"}),
+    ],
+) -> Response[Any]:
+    """The file of the model, or 304 for who has it."""
+    model = find_model(inference, name)
+    place = file.as_posix().lstrip("/")
+    digest = model.manifest.files.get(place)
+    path = model.folder / place
+    if digest is None or not path.is_file():
+        raise ProblemError(
+            "unknown_file",
+            f"{model.manifest.name} has no file of this name. The `files` of "
+            f"/api/v1/models/{model.manifest.name} lists those that there are.",
+        )
+    # The address stays when a new model comes under its name.
+    headers = {"cache-control": "no-cache", "etag": f'"{digest}"'}
+    if is_known(headers["etag"], request.headers.get("if-none-match", "")):
+        return Response(None, status_code=304, headers=headers)
+    return File(
+        path,
+        headers=headers,
+        media_type=mimetypes.guess_type(place)[0] or "application/octet-stream",
+        content_disposition_type="inline",
+        filename=path.name,
+        chunk_size=_CHUNK,
+    )

@@ -1,0 +1,146 @@
+import { Problem } from "../api";
+import { setReader } from "../card";
+import { fill, percent, words } from "../words";
+import { fetchAll, readOnDevice, rest } from "./reader";
+
+const REMEMBERED = "on-device";
+
+const byId = <E extends HTMLElement>(id: string): E => {
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`The page has no #${id}`);
+  return element as E;
+};
+
+/** Sets up the switch that has this browser read pictures itself, as it was left the last time. */
+export function offerDevice(): void {
+  const toggle = byId<HTMLInputElement>("on-device");
+  const missing = whatIsMissing();
+  if (missing) {
+    toggle.disabled = true;
+    byId("device-note").textContent = missing;
+    return;
+  }
+  toggle.addEventListener("change", () => (toggle.checked ? void turnOn() : turnOff()));
+  const left = recall();
+  toggle.checked = left !== null;
+  if (left === "wanted") void turnOn();
+  if (left !== "kept") return;
+  setReader(readOnDevice);
+  show("on");
+  // For its new versions.
+  void installServiceWorker();
+}
+
+let fetching: AbortController | null = null;
+
+async function turnOn(): Promise<void> {
+  const run = new AbortController();
+  fetching = run;
+  // At once, and whatever comes of the fetching: the next picture must not be sent.
+  setReader(readOnDevice);
+  remember("wanted");
+  showProblem(null);
+  show("fetching");
+  showShare(null);
+  try {
+    const [isKept, worksOffline] = await Promise.all([
+      fetchAll(showShare, run.signal),
+      installServiceWorker(),
+    ]);
+    run.signal.throwIfAborted();
+    remember("kept");
+    show(isKept && worksOffline ? "on" : "on_unkept");
+  } catch (error) {
+    if (run.signal.aborted) return;
+    show("on_unfetched");
+    if (!(error instanceof Problem)) throw error;
+    showProblem(error.message);
+  } finally {
+    if (fetching === run) fetching = null;
+  }
+}
+
+function turnOff(): void {
+  fetching?.abort();
+  remember(null);
+  setReader();
+  rest();
+  showProblem(null);
+  show("off");
+}
+
+/** Resolves to whether the page is there without a network from now on. */
+async function installServiceWorker(): Promise<boolean> {
+  try {
+    const registration = await navigator.serviceWorker.register("/service-worker.js");
+    const worker = registration.active ?? registration.waiting ?? registration.installing;
+    if (!worker) return false;
+    return await new Promise((resolve) => {
+      const settle = (): void => {
+        if (worker.state === "activated" || worker.state === "redundant") {
+          resolve(worker.state === "activated");
+        }
+      };
+      worker.addEventListener("statechange", settle);
+      settle();
+    });
+  } catch {
+    return false;
+  }
+}
+
+/** What this browser lacks, in words; null where it lacks nothing. */
+function whatIsMissing(): string | null {
+  if (!isSecureContext) return words.device.insecure;
+  const needed = ["Worker", "WebAssembly", "OffscreenCanvas", "caches", "createImageBitmap"];
+  const has = needed.every((name) => name in window) && "serviceWorker" in navigator;
+  return has ? null : words.device.too_old;
+}
+
+type State = "off" | "fetching" | "on" | "on_unkept" | "on_unfetched";
+
+function show(state: State): void {
+  const note = byId("device-note");
+  const size = note.dataset["megabytes"] ?? "";
+  note.hidden = state === "fetching";
+  if (state !== "fetching") note.textContent = fill(words.device[state], { size });
+  byId("device-fetching").hidden = state !== "fetching";
+  byId("privacy").textContent = state === "off" ? words.privacy : words.device.privacy;
+}
+
+function showShare(share: number | null): void {
+  const bar = byId<HTMLProgressElement>("device-bar");
+  if (share === null) bar.removeAttribute("value");
+  else bar.value = share;
+  const size = byId("device-note").dataset["megabytes"] ?? "";
+  byId("device-share").textContent = fill(words.device.fetching, {
+    size,
+    percent: share === null ? "" : percent(share),
+  });
+}
+
+function showProblem(detail: string | null): void {
+  byId("device-problem").hidden = detail === null;
+  byId("device-problem").textContent = detail;
+}
+
+/** How the switch was left: off, on, or on with all that it needs. */
+type Left = null | "wanted" | "kept";
+
+function recall(): Left {
+  try {
+    const left = localStorage.getItem(REMEMBERED);
+    return left === "wanted" || left === "kept" ? left : null;
+  } catch {
+    return null;
+  }
+}
+
+function remember(left: Left): void {
+  try {
+    if (left) localStorage.setItem(REMEMBERED, left);
+    else localStorage.removeItem(REMEMBERED);
+  } catch {
+    // A browser that keeps nothing for pages: the switch holds until the page is left.
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * Keeps the page for when there is no network. It never touches a post, so that neither a picture
+ * nor what was said of one passes through it; runtime and graphs are kept by src/device.
+ */
+
+declare const self: ServiceWorkerGlobalScope;
+/** The built files, and a name for just these; scripts/service-worker.mjs says them. */
+declare const FILES: string[];
+declare const BUILD: string;
+
+const KEPT = `lesionlens-page-${BUILD}`;
+const PAGE = "/";
+const PAGES = [PAGE, "/history", "/diagnoses", "/models"];
+const MODELS = "/api/v1/models";
+const ASSETS = "/static/assets/";
+
+self.addEventListener("install", (event) => event.waitUntil(fill()));
+self.addEventListener("activate", (event) => event.waitUntil(takeOver()));
+self.addEventListener("fetch", (event) => {
+  const answer = answerTo(event.request);
+  if (answer) event.respondWith(answer);
+});
+
+async function fill(): Promise<void> {
+  const cache = await caches.open(KEPT);
+  await cache.addAll([...FILES, ...PAGES, MODELS]);
+  await cache.addAll(await linkedBy(cache, PAGES));
+  const models = (await (await cache.match(MODELS, { ignoreVary: true }))?.json()) as {
+    name: string;
+  }[];
+  await cache.addAll(models.map(({ name }) => `${MODELS}/${encodeURIComponent(name)}`));
+}
+
+/** What the pages in `cache` link to of diagnoses and models. */
+async function linkedBy(cache: Cache, pages: string[]): Promise<string[]> {
+  const found = new Set<string>();
+  for (const page of pages) {
+    const text = await (await cache.match(page, { ignoreVary: true }))?.text();
+    const links = text?.matchAll(/href="(\/(?:diagnoses|models)\/[^"?#]+)"/g) ?? [];
+    for (const [, link] of links) if (link) found.add(link);
+  }
+  return [...found];
+}
+
+async function takeOver(): Promise<void> {
+  const others = (await caches.keys()).filter(
+    (name) => name.startsWith("lesionlens-page-") && name !== KEPT,
+  );
+  await Promise.all(others.map((name) => caches.delete(name)));
+  await self.clients.claim();
+}
+
+/** What is answered to `request`; null leaves it to the network. */
+function answerTo(request: Request): Promise<Response> | null {
+  const { origin, pathname } = new URL(request.url);
+  if (request.method !== "GET" || origin !== self.location.origin) return null;
+  if (pathname.endsWith(".wasm") || pathname.endsWith(".onnx")) return null;
+  if (pathname.startsWith(ASSETS)) return keptFirst(request);
+  const isPage = request.mode === "navigate" && !pathname.startsWith("/api");
+  const isModel = pathname === MODELS || pathname.startsWith(`${MODELS}/`);
+  const isPlot = pathname.startsWith("/models/");
+  if (isPage || isModel || isPlot || FILES.includes(pathname)) return newestFirst(request);
+  return null;
+}
+
+/** For what never changes under its name. */
+async function keptFirst(request: Request): Promise<Response> {
+  const kept = await caches.match(request, { ignoreVary: true });
+  return kept ?? fetchAndKeep(request);
+}
+
+async function newestFirst(request: Request): Promise<Response> {
+  try {
+    return await fetchAndKeep(request);
+  } catch (error) {
+    // The address may ask for a language: better in another than not at all.
+    const isPage = request.mode === "navigate";
+    const kept = await caches.match(request, { ignoreVary: true, ignoreSearch: isPage });
+    const shown = kept ?? (isPage ? await caches.match(PAGE, { ignoreVary: true }) : undefined);
+    if (shown) return shown;
+    throw error;
+  }
+}
+
+async function fetchAndKeep(request: Request): Promise<Response> {
+  const response = await fetch(request);
+  if (response.ok && response.type === "basic" && !response.redirected) {
+    const cache = await caches.open(KEPT);
+    // A full disk keeps nobody from the answer.
+    await cache.put(request, response.clone()).catch(() => {});
+  }
+  return response;
+}
+
+/** Makes this a module, whose own `self` is a service worker's. */
+export type {};
