@@ -18,7 +18,10 @@ from serving.built_files import is_known
 from serving.inference import Inference
 from serving.problems import ProblemError
 
-PATHS = r"^/api/v1/models/[^/]+/files/"
+FILES = "/api/v1/models/{name}/files"
+"""where the files of the model `name` stand"""
+
+PATHS = "^" + FILES.format(name="[^/]+") + "/"
 """matches the addresses of the files: graphs and plots that no compression makes smaller"""
 
 _CHUNK = 1 << 16
@@ -26,7 +29,7 @@ _CHUNK = 1 << 16
 
 
 @get(
-    "/api/v1/models/{name:str}/files/{file:path}",
+    FILES.format(name="{name:str}") + "/{file:path}",
     operation_id="getModelFile",
     tags=["Models"],
     summary="Fetch a file of a model",

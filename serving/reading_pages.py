@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,10 +15,10 @@ from litestar.response import Response
 
 from serving import reports
 from serving.api import find_model
-from serving.built_files import is_known
 from serving.diagnoses import DIAGNOSES
 from serving.inference import Inference
 from serving.languages import Language, language_of
+from serving.model_files import FILES
 from serving.pages import Page, to_read
 from serving.reports import Figure
 
@@ -87,29 +86,12 @@ async def get_model(
         "model.html.jinja",
         language,
         model=language.manifest(model.manifest),
-        card=reports.card(model, f"/models/{name}/report", language.texts["models"]["table"]),
+        card=reports.card(
+            model, f"{FILES.format(name=name)}/{reports.FOLDER}", language.texts["models"]["table"]
+        ),
         pages=DIAGNOSES if language.knows(model.manifest) else {},
     )
     return to_read(request, language, content)
-
-
-@get("/models/{name:str}/report/{file:str}", include_in_schema=False)
-async def get_report_file(
-    request: Request[Any, Any, Any],
-    inference: NamedDependency[Inference],
-    name: FromPath[str],
-    file: FromPath[str],
-) -> Response[bytes | None]:
-    """A plot of a model's report, or its figures."""
-    model = find_model(inference, name)
-    path = reports.file_of(model, file)
-    if path is None:
-        raise NotFoundException
-    tag = f'"{model.manifest.files[f"{reports.FOLDER}/{file}"]}"'
-    headers = {"etag": tag, "cache-control": "max-age=3600, public"}
-    if is_known(tag, request.headers.get("if-none-match", "")):
-        return Response(None, status_code=304, headers=headers)
-    return Response(_read(path), headers=headers, media_type=reports.SHOWN[path.suffix])
 
 
 @head(
@@ -133,13 +115,6 @@ def _rows(inference: Inference, language: Language, id: str) -> list[Row]:
     return rows
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise NotFoundException from error
-
-
 routes = Router(
     "/",
     route_handlers=[
@@ -147,7 +122,6 @@ routes = Router(
         get_diagnosis,
         list_models,
         get_model,
-        get_report_file,
         head_page,
     ],
 )

@@ -21,9 +21,6 @@ FOLDER = "report"
 CARD = f"{FOLDER}/README.md"
 METRICS = f"{FOLDER}/metrics.json"
 
-SHOWN = {".png": "image/png", ".json": "application/json"}
-"""The kinds of files that are sent, by their endings."""
-
 _FOLD = re.compile(r"^<details><summary>([^<]*)</summary>$(.*?)^</details>$", re.M | re.S)
 """The one piece of HTML that a card holds."""
 
@@ -75,15 +72,6 @@ def measured(model: Classifier) -> Measured | None:
         return msgspec.json.decode((model.folder / METRICS).read_bytes(), type=Measured)
     except (OSError, msgspec.DecodeError):
         return None
-
-
-def file_of(model: Classifier, name: str) -> Path | None:
-    """The file of the report that may be sent under this name, None where there is none.
-
-    The manifest lists every file of the artifact, so that no other can be named.
-    """
-    listed = f"{FOLDER}/{name}" in model.manifest.files
-    return model.folder / FOLDER / name if listed and Path(name).suffix in SHOWN else None
 
 
 def card(model: Classifier, address: str, table: str) -> str | None:

@@ -58,8 +58,7 @@ function answerTo(request: Request): Promise<Response> | null {
   if (pathname.startsWith(ASSETS)) return keptFirst(request);
   const isPage = request.mode === "navigate" && !pathname.startsWith("/api");
   const isModel = pathname === MODELS || pathname.startsWith(`${MODELS}/`);
-  const isPlot = pathname.startsWith("/models/");
-  if (isPage || isModel || isPlot || FILES.includes(pathname)) return newestFirst(request);
+  if (isPage || isModel || FILES.includes(pathname)) return newestFirst(request);
   return null;
 }
 
