@@ -18,7 +18,7 @@ def test_a_chosen_picture_is_shown_and_answered(open_page: OpenPage) -> None:
     expect(page.locator("[data-card=note]")).to_have_text(re.compile("600 . 450 pixels"))
     analyse(page)
     expect(page.locator("#answers h2")).to_contain_text("mole")
-    expect(page.get_by_role("status")).to_contain_text("Done.")
+    expect(page.locator("#status")).to_contain_text("Done.")
 
 
 @pytest.mark.parametrize("target", ["#dropzone", "footer"])

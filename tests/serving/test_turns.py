@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -14,7 +15,9 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async def within_time() -> None:
         await asyncio.wait_for(scenario(), PATIENT)
 
-    asyncio.run(within_time())
+    # The thread of the tests in a browser has a loop that runs already.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, within_time()).result()
 
 
 async def asked(turns: Turns, count: int) -> asyncio.Task[bool]:
