@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
 from serving.ramp import RAMP
+from tests.artifact_factory import SEVEN, make_artifact
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
 from tests.e2e.conftest import WARY, OpenPage
+from tests.e2e.server import served
 from tests.e2e.uploads import analyse, choose, lesion, no_lesion
 
 ANSWERS = {
-    "suspicious": ("mobilenet", lesion(SUSPICIOUS_REDNESS), "Suspicious: most like "),
+    "suspicious": ("mobilenet", lesion(SUSPICIOUS_REDNESS), "Suspicious: signs of "),
     "harmless": ("mobilenet", lesion(HARMLESS_REDNESS), "Not suspicious to this model: most like "),
     "mole, but suspicious": (
         WARY,
@@ -24,7 +27,7 @@ ANSWERS = {
     "two classes, suspicious": (
         "cnn",
         lesion(SUSPICIOUS_REDNESS),
-        "Suspicious: looks more malignant than benign",
+        "Suspicious: signs of a malignant lesion",
     ),
     "two classes, harmless": (
         "cnn",
@@ -49,6 +52,20 @@ def test_the_verdict_comes_first_in_the_same_words_with_and_without_scripts(
     article = page.locator("#answers article")
     expect(article.get_by_role("heading").first).to_contain_text(headline)
     expect(article).to_contain_text("never for diagnosis")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_a_rare_benign_prediction_hides_no_likelier_malignant_one(
+    browser: Browser, tmp_path: Path, scripts: bool
+) -> None:
+    even = dict.fromkeys((c.id for c in SEVEN), 1.0)
+    make_artifact(tmp_path / "rare", name="rare", decision_offsets={**even, "df": 1e9})
+    with served(tmp_path) as address, browser.new_page(java_script_enabled=scripts) as page:
+        page.goto(address)
+        choose(page, lesion(SUSPICIOUS_REDNESS))
+        analyse(page)
+        headline = page.locator("#answers article").get_by_role("heading").first
+        expect(headline).to_have_text("Suspicious: signs of melanoma")
 
 
 SPOKEN = (

@@ -173,7 +173,7 @@ def test_the_report_is_one_page_with_all_that_it_must_say(
     english = locale == "en-GB"
     for said in (
         "never for diagnosis" if english else "niemals zur Diagnose",
-        "Suspicious: most like melanoma" if english else "Verdächtig: am ehesten Melanom",
+        "Suspicious: signs of melanoma" if english else "Verdächtig: Anzeichen für Melanom",
         "Chance of something malignant" if english else "Wahrscheinlichkeit für etwas Bösartiges",
         "MobileNetV2",
         digest,

@@ -134,7 +134,7 @@ def test_the_part_that_was_cut_out_with_keys_is_what_is_sent(open_page: OpenPage
     # The largest square has 450 pixels a side; it was zoomed three times, into the corner.
     side = round(450 / 1.1**3)
     expect(page.locator("[data-card=note]")).to_have_text(
-        f"Cropped from {pixels(600, 450)}, sent with {pixels(side, side)}"
+        f"Cropped from {pixels(600, 450)} to {pixels(side, side)}"
     )
     with Image.open(io.BytesIO(send(page))) as sent:
         assert sent.size == (side, side)

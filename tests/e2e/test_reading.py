@@ -64,9 +64,9 @@ def test_the_keyboard_alone_switches_the_language(open_page: OpenPage) -> None:
 @pytest.mark.parametrize(
     ("locale", "redness", "headline"),
     [
-        ("de-DE", SUSPICIOUS_REDNESS, "Verdächtig: am ehesten Melanom"),
+        ("de-DE", SUSPICIOUS_REDNESS, "Verdächtig: Anzeichen für Melanom"),
         ("de-DE", HARMLESS_REDNESS, "Für dieses Modell unverdächtig: am ehesten"),
-        ("es-ES", SUSPICIOUS_REDNESS, "Sospechoso: se parece sobre todo a melanoma"),
+        ("es-ES", SUSPICIOUS_REDNESS, "Sospechoso: indicios de melanoma"),
     ],
 )
 def test_an_answer_is_in_the_readers_language(

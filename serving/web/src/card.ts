@@ -196,7 +196,7 @@ export class Card {
     this.#go("waiting", words.analyse.opening);
     this.#bar(null);
     try {
-      await this.opening;
+      await this.opening.catch(() => (this.opening = this.#open()));
       run.signal.throwIfAborted();
       if (!this.#read) return;
       const { picture } = this.#read;

@@ -10,24 +10,38 @@ interface Field {
   values: Float32Array;
 }
 
+/** For each canvas, which map was asked for last. */
+const turns = new WeakMap<HTMLCanvasElement, symbol>();
+
 /**
  * Paints a grey heatmap (a data URI) onto `canvas` in the ramp's colours, clear where there is no
  * evidence. Resolves to whether there is any.
  */
 export async function paintHeatmap(canvas: HTMLCanvasElement, uri: string): Promise<boolean> {
+  const turn = Symbol("turn");
+  turns.set(canvas, turn);
   const map = await read(uri);
+  const hasEvidence = map.values.some((evidence) => evidence > 0);
+  // Maps that were asked for later may be read sooner.
+  if (turns.get(canvas) !== turn) return hasEvidence;
   const { values } = enlarge(map, SIDE);
   canvas.width = SIDE;
   canvas.height = SIDE;
   const context = canvas.getContext("2d");
-  if (!context) return false;
+  if (!context) return hasEvidence;
   const pixels = context.createImageData(SIDE, SIDE);
   values.forEach((evidence, i) => {
     const step = Math.round(evidence * 255);
     pixels.data.set(ramp.subarray(step * 4, step * 4 + 4), i * 4);
   });
   context.putImageData(pixels, 0, 0);
-  return map.values.some((evidence) => evidence > 0);
+  return hasEvidence;
+}
+
+/** Takes the map off `canvas`, one that is still being read too. */
+export function clearHeatmap(canvas: HTMLCanvasElement): void {
+  turns.delete(canvas);
+  canvas.width = 0;
 }
 
 /** Lays `canvas` over the part of the picture that the model saw. */

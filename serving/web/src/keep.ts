@@ -36,16 +36,18 @@ async function askToKeep({ card, prediction, manifest }: Answered): Promise<bool
   const failed = dialog?.querySelector<HTMLElement>("[data-keep=failed]");
   if (!dialog || !spot || !failed) throw new Error("The page has no dialog to keep");
   failed.hidden = true;
+  // The next lesion is another spot, unless its name is given again.
+  spot.value = "";
   dialog.showModal();
-  const [{ makeResult }, store] = await Promise.all([
-    import("./history/result"),
-    import("./history/store"),
-  ]);
-  void suggest(store.all);
+  void suggest();
   for (;;) {
     const choice = await closed(dialog);
     if (choice !== "keep" || !card.shown) return false;
     try {
+      const [{ makeResult }, store] = await Promise.all([
+        import("./history/result"),
+        import("./history/store"),
+      ]);
       await store.put(await makeResult(spot.value, card.shown, prediction, original(manifest)));
       void store.askToStay();
       return true;
@@ -57,10 +59,15 @@ async function askToKeep({ card, prediction, manifest }: Answered): Promise<bool
 }
 
 /** Offers the names that spots have been given. */
-async function suggest(all: () => Promise<{ spot: string }[]>): Promise<void> {
-  const list = document.querySelector("#keep-spots");
-  const names = new Set((await all()).map(({ spot }) => spot).filter((spot) => spot !== ""));
-  list?.replaceChildren(...[...names].map((name) => new Option(name, name)));
+async function suggest(): Promise<void> {
+  try {
+    const { all } = await import("./history/store");
+    const names = new Set((await all()).map(({ spot }) => spot).filter((spot) => spot !== ""));
+    const options = [...names].map((name) => new Option(name, name));
+    document.querySelector("#keep-spots")?.replaceChildren(...options);
+  } catch {
+    // Without them the name is written in full.
+  }
 }
 
 /** Resolves to the value of the button that closed the dialog. */

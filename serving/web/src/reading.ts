@@ -1,5 +1,5 @@
 import type { ClassInfo, Manifest, Prediction } from "./api";
-import { exactPercent, fill, percent, phrase, words } from "./words";
+import { exactPercent, fill, finePercent, percent, phrase, words } from "./words";
 
 export type Tone = "suspicious" | "uncertain" | "not_suspicious" | "plain" | "refused";
 
@@ -16,7 +16,7 @@ export interface Reading {
  */
 export function read(prediction: Prediction, manifest: Manifest): Reading {
   if (prediction.refused) return { tone: "refused", ...words.verdict.refusal };
-  const predicted = classOf(manifest, prediction.prediction);
+  const predicted = stated(prediction, manifest);
   const name = phrase(predicted.name);
   const point = manifest.operating_points[0];
   if (prediction.verdict === null || prediction.malignant_probability === null || !point) {
@@ -29,7 +29,7 @@ export function read(prediction: Prediction, manifest: Manifest): Reading {
   const values = {
     name,
     malignant: phrase(likeliestMalignant(prediction, manifest)?.name ?? ""),
-    chance: percent(prediction.malignant_probability),
+    chance: finePercent(prediction.malignant_probability),
     line: exactPercent(point.threshold),
     missed: Math.round((1 - point.sensitivity) * 100),
   };
@@ -39,6 +39,17 @@ export function read(prediction: Prediction, manifest: Manifest): Reading {
     headline: isBinary(manifest) ? words.verdict[`${kind}_binary`] : fill(headline, values),
     text: fill(text, values),
   };
+}
+
+/**
+ * The class that the words are about: the predicted one, but where it is benign only by its offset,
+ * the malignant one that is likelier.
+ */
+function stated(prediction: Prediction, manifest: Manifest): ClassInfo {
+  const predicted = classOf(manifest, prediction.prediction);
+  const likeliest = ranked(prediction, manifest)[0]?.[0];
+  const isSuspicious = prediction.verdict === "suspicious";
+  return isSuspicious && likeliest?.malignant && !predicted.malignant ? likeliest : predicted;
 }
 
 /** The class of `manifest` with this id. */

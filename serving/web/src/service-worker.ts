@@ -69,16 +69,17 @@ async function keptFirst(request: Request): Promise<Response> {
 }
 
 async function newestFirst(request: Request): Promise<Response> {
-  try {
-    return await fetchAndKeep(request);
-  } catch (error) {
-    // The address may ask for a language: better in another than not at all.
-    const isPage = request.mode === "navigate";
-    const kept = await caches.match(request, { ignoreVary: true, ignoreSearch: isPage });
-    const shown = kept ?? (isPage ? await caches.match(PAGE, { ignoreVary: true }) : undefined);
-    if (shown) return shown;
-    throw error;
-  }
+  const fresh = await fetchAndKeep(request).catch(() => null);
+  if (fresh && fresh.status < 500) return fresh;
+  return (await keptFor(request)) ?? fresh ?? Response.error();
+}
+
+/** What was kept for `request`; of a page rather in another language than nothing. */
+async function keptFor(request: Request): Promise<Response | undefined> {
+  const kept = await caches.match(request, { ignoreVary: true });
+  if (kept || request.mode !== "navigate") return kept;
+  const other = await caches.match(request, { ignoreVary: true, ignoreSearch: true });
+  return other ?? caches.match(PAGE, { ignoreVary: true });
 }
 
 async function fetchAndKeep(request: Request): Promise<Response> {

@@ -66,6 +66,12 @@ export function exactPercent(share: number): string {
   return inPercent(decimal(String(Number((share * 100).toFixed(share < 0.1 ? 1 : 0)))));
 }
 
+/** A probability as it stands beside a threshold, which may be near. */
+export function finePercent(probability: number): string {
+  const isPromise = probability < 0.005 || probability > 0.995;
+  return isPromise ? percent(probability) : exactPercent(probability);
+}
+
 /** `number`, as JavaScript writes it, with the decimal sign of the page's language. */
 export function decimal(number: string): string {
   return number.replace(".", words.number.decimal);

@@ -1,4 +1,4 @@
-import { paintHeatmap, place } from "../heatmap";
+import { clearHeatmap, paintHeatmap, place } from "../heatmap";
 import { ranked } from "../reading";
 import { fill, moment, percent, translate, words } from "../words";
 import type { Result } from "./result";
@@ -69,7 +69,7 @@ function fillSide(side: HTMLElement, result: Result, urlOf: (blob: Blob) => stri
     }),
   );
   const canvas = slot<HTMLCanvasElement>(side, "map");
-  canvas.width = 0;
+  clearHeatmap(canvas);
   const map = prediction.refused ? undefined : prediction.heatmaps?.[prediction.prediction];
   if (!map) return;
   place(canvas, prediction.view);

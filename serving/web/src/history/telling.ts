@@ -1,13 +1,16 @@
-import { classOf } from "../reading";
+import { classOf, read } from "../reading";
 import { fill, percent, translate, words } from "../words";
 import type { Result } from "./result";
 
-/** What was likeliest, with its probability; that there was no answer, where it was refused. */
+/** The verdict and the diagnosis with its probability; that there was no answer, where refused. */
 export function headlineOf({ prediction, manifest }: Result): string {
   if (prediction.refused) return words.history.refused;
-  const { id, name } = classOf(translate(manifest), prediction.prediction);
+  const shown = translate(manifest);
+  const { id, name } = classOf(shown, prediction.prediction);
   const chance = percent(prediction.probabilities[id] ?? 0);
-  return fill(words.history.probability, { name, percent: chance });
+  const told = fill(words.history.probability, { name, percent: chance });
+  const { tone } = read(prediction, shown);
+  return tone === "plain" ? told : `${words.verdict[tone]} · ${told}`;
 }
 
 /** The chance of something malignant; empty where there is none to tell. */
