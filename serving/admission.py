@@ -13,7 +13,7 @@ from litestar.types import Receive
 from serving.memory import Room
 from serving.problems import ClientGoneError, OverloadedError, ProblemError
 from serving.settings import Settings
-from serving.turns import Turns
+from serving.turns import PATIENCE, Turns
 from serving.workers import Workers
 
 T = TypeVar("T")
@@ -28,6 +28,7 @@ class Admission:
         self.taken = 0
         self.draining = False
         self._deadline = settings.deadline_seconds
+        self._most = min(settings.max_bytes, settings.request_bytes)
         self._workers = workers
 
     def drain(self) -> None:
@@ -58,7 +59,8 @@ class Admission:
         self.check()
         self._workers.check(1 + self.turns.waiting)
         announced = request.content_length or 0
-        entry = Entry(self, announced, self._workers, self._deadline)
+        # Who does not say how much comes gets a turn for the largest picture.
+        entry = Entry(self, announced or self._most, self._workers, self._deadline)
         # What is announced is only looked at: a body that never comes must not take room.
         if 0 < announced <= self.room.size:
             entry.expect(announced)
@@ -83,10 +85,20 @@ class Entry:
         self._deadline = deadline
         self._held = 0
         self._has_turn = False
+        self._sending: asyncio.TimerHandle | None = None
 
     async def wait(self) -> None:
-        """Waits until what it announced may be sent."""
+        """Waits until what it announced may be sent.
+
+        The turn lasts until the answer, but passes on from whoever sends slowly.
+        """
         self._has_turn = await self._turns.take(self._announced)
+        self._sending = asyncio.get_running_loop().call_later(PATIENCE, self._give_turn)
+
+    def was_sent(self) -> None:
+        """Everything was read: a turn that is still there stays until the answer."""
+        if self._sending is not None:
+            self._sending.cancel()
 
     def expect(self, count: int) -> None:
         """Makes sure that there is room for `count` bytes, as far as one can tell now.
@@ -110,9 +122,8 @@ class Entry:
     def leave(self) -> None:
         """Gives back all that it holds."""
         self._give_room()
-        if self._has_turn:
-            self._turns.give(self._announced)
-            self._has_turn = False
+        self.was_sent()
+        self._give_turn()
 
     async def finish(self, receive: Receive, work: Awaitable[T]) -> T:
         """The result of `work`, which is given up at the deadline or once the client has gone.
@@ -142,6 +153,11 @@ class Entry:
         finally:
             gone.cancel()
             task.cancel()
+
+    def _give_turn(self) -> None:
+        if self._has_turn:
+            self._turns.give(self._announced)
+            self._has_turn = False
 
     def _give_room(self) -> None:
         self._room.give(self._held)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +22,9 @@ FILES = "/api/v1/models/{name}/files"
 
 PATHS = "^" + FILES.format(name="[^/]+") + "/"
 """matches the addresses of the files: graphs and plots that no compression makes smaller"""
+
+_KINDS = {".png": "image/png", ".json": "application/json"}
+"""What comes as more than bytes: nothing that a browser would run, whoever made the model."""
 
 _CHUNK = 1 << 16
 """bytes that each connection holds of a file, so that slow readers do not add up"""
@@ -74,7 +76,7 @@ async def get_model_file(
     return File(
         path,
         headers=headers,
-        media_type=mimetypes.guess_type(place)[0] or "application/octet-stream",
+        media_type=_KINDS.get(path.suffix, "application/octet-stream"),
         content_disposition_type="inline",
         filename=path.name,
         chunk_size=_CHUNK,

@@ -254,6 +254,7 @@ async def post_preview(
     """A picture that the browser itself cannot show, as a small JPEG: a HEIC in most of them."""
     async with admission.enter(request) as entry:
         form = await read_form(request, settings, entry)
+        inference.workers.check()
         work = inference.workers.run(preview, form.uploads[0], settings.limits, inference.room)
         return Response(await entry.finish(request.receive, work), media_type="image/jpeg")
 
@@ -275,7 +276,8 @@ def preview(upload: Upload, limits: Limits, room: Room | None = None) -> bytes:
     """
     image = thumbnail(upload.data, _PREVIEW_SIDE, limits, room)
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
+    # What its sender wrote into it stays out: it may be too long for a JPEG.
+    image.save(buffer, "JPEG", quality=85, comment=b"")
     return buffer.getvalue()
 
 

@@ -116,7 +116,7 @@ class _Card(RendererHTML):
 
     def link_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
         target = str(tokens[i].attrGet("href"))
-        if (env["folder"] / target).is_file() and "/" not in target:
+        if "/" not in target and len(target) < 256 and (env["folder"] / target).is_file():
             tokens[i].attrSet("href", f"{env['address']}/{target}")
         return self.renderToken(tokens, i, options, env)
 

@@ -56,10 +56,14 @@ async def read_form(request: Request[Any, Any, Any], settings: Settings, entry: 
             f"Send the pictures as multipart/form-data in the field `{FIELD}`, not as "
             f"{sent or 'a body without a type'}. With curl: -F {FIELD}=@picture.jpg",
         )
+    if (request.content_length or 0) > settings.request_bytes:
+        raise _too_large(settings)
     try:
         async with asyncio.timeout(settings.body_seconds):
             await entry.wait()
-            return await _collect(request, options["boundary"], settings, entry)
+            form = await _collect(request, options["boundary"], settings, entry)
+            entry.was_sent()
+            return form
     except TimeoutError as error:
         raise ProblemError(
             "too_slow",
@@ -80,14 +84,18 @@ async def read_form(request: Request[Any, Any, Any], settings: Settings, entry: 
         ) from error
     except HTTPException as error:
         if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            raise ProblemError(
-                "request_too_large",
-                f"At most {settings.request_bytes / 1e6:g} MB are accepted in one request. "
-                "Send fewer or smaller pictures.",
-            ) from error
+            raise _too_large(settings) from error
         raise ProblemError(
             "malformed_form", "The request ended before the form did. Send it again."
         ) from error
+
+
+def _too_large(settings: Settings) -> ProblemError:
+    return ProblemError(
+        "request_too_large",
+        f"At most {settings.request_bytes / 1e6:g} MB are accepted in one request. "
+        "Send fewer or smaller pictures.",
+    )
 
 
 async def _collect(

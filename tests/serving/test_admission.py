@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,11 @@ import httpx
 import msgspec
 import pytest
 
+from serving.admission import Admission, Entry
 from serving.inference import Inference
 from serving.settings import Settings
+from serving.turns import Turns
+from serving.workers import Workers
 from tests.drawings import draw_lesion, encode
 from tests.serving.live import Live, patient_client, serving, wait_until
 
@@ -247,3 +251,35 @@ def test_while_it_drains_it_is_not_ready_but_alive(settings: Settings) -> None:
             assert ask(server.url + "/readyz").status_code == 503
             assert ask(server.url + "/healthz").status_code == 200
         assert kind(post(server)) == "draining"
+
+
+@pytest.mark.parametrize("is_sent", [True, False], ids=["sent", "still sending"])
+def test_a_turn_passes_on_from_whoever_sends_slowly(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, is_sent: bool
+) -> None:
+    monkeypatch.setattr("serving.admission.PATIENCE", 0.01)
+    workers = Workers(1)
+    admission = Admission(msgspec.structs.replace(settings, workers=1), workers)
+    admission.turns = Turns(1, patience=0.5)
+
+    async def next_has_turn() -> bool:
+        first = Entry(admission, 1, workers, deadline=1)
+        await first.wait()
+        if is_sent:
+            first.was_sent()
+        found = await admission.turns.take(1)
+        first.leave()
+        return found
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(asyncio.run, next_has_turn()).result() is not is_sent
+    workers.close()
+
+
+def test_what_is_announced_too_large_is_refused_before_it_is_sent(settings: Settings) -> None:
+    with live(settings) as server, server.connect() as connection:
+        connection.sendall(
+            b"POST %b HTTP/1.1\r\nHost: here\r\nContent-Length: 1000000000000\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n\r\n" % URL.encode()
+        )
+        assert connection.recv(65536).split()[1] == b"413"
