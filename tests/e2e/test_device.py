@@ -278,6 +278,19 @@ def test_a_picture_given_while_it_still_fetches_waits_and_is_not_sent(open_page:
     assert "POST" not in {request.method for request in sent}
 
 
+def test_what_is_on_its_way_to_the_server_is_called_back(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    held: list[Route] = []
+    page.route("**/api/v1/predictions*", lambda route: held.append(route))
+    choose(page, lesion())
+    with page.expect_request("**/api/v1/predictions*"):
+        page.click("#analyse")
+    with page.expect_event("requestfailed"):
+        switch_on(page)
+    expect(page.locator("[data-state=answered]")).to_have_count(1)
+    assert len(held) == 1
+
+
 def test_where_fetching_fails_it_says_so_and_still_sends_nothing(open_page: OpenPage) -> None:
     page, observer = open_unkept(open_page)
     observer.forgive("ERR_FAILED")

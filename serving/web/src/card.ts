@@ -67,6 +67,8 @@ const LONGEST_WAIT = 120;
 const MOST_ATTEMPTS = 6;
 
 const listeners = new Set<(answered: Answered) => void>();
+/** What is being read. */
+const underway = new Set<Card>();
 let reader: Reader = readOnServer;
 let count = 0;
 
@@ -76,9 +78,14 @@ export function onAnswer(listener: (answered: Answered) => void): () => void {
   return () => listeners.delete(listener);
 }
 
-/** Has pictures read by `other` from now on; without one, by the server. */
+/**
+ * Has pictures read by `other` from now on; without one, by the server. What is on its way to the
+ * server is called back: whoever chooses another reader does not want it sent.
+ */
 export function setReader(other: Reader = readOnServer): void {
   reader = other;
+  if (other === readOnServer) return;
+  for (const card of underway) card.readAgain();
 }
 
 /**
@@ -187,6 +194,12 @@ export class Card {
     this.#bar(null);
   }
 
+  /** Gives up the reading, and has the picture read anew. */
+  readAgain(): void {
+    underway.delete(this);
+    this.#desk.retry(this);
+  }
+
   /** Has the picture read; resolves when it was answered, failed or was given up. */
   async read(model: string): Promise<void> {
     this.#run?.abort();
@@ -195,6 +208,7 @@ export class Card {
     this.#clear();
     this.#go("waiting", words.analyse.opening);
     this.#bar(null);
+    underway.add(this);
     try {
       await this.opening.catch(() => (this.opening = this.#open()));
       run.signal.throwIfAborted();
@@ -221,6 +235,8 @@ export class Card {
       this.#problem = error instanceof Problem ? error.message : words.problem.here;
       this.#go("failed");
       if (!(error instanceof Problem)) throw error;
+    } finally {
+      if (this.#run === null || this.#run === run) underway.delete(this);
     }
   }
 
@@ -302,6 +318,8 @@ export class Card {
   }
 
   #clear(): void {
+    // What is focused in the answer goes with it, and must not take the focus with it.
+    if (this.#drawn?.element.contains(document.activeElement)) this.element.focus();
     this.#drawn?.remove();
     this.#drawn = null;
     this.#answered = null;

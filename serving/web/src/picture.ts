@@ -26,12 +26,15 @@ export interface Entrances {
 /** Calls `take` with the files that are chosen, photographed, dropped anywhere or pasted. */
 export function listen({ inputs, dropzones }: Entrances, take: (files: File[]) => void): void {
   for (const input of inputs) {
-    input.addEventListener("change", () => {
+    const takeChosen = (): void => {
       const files = [...(input.files ?? [])];
       // Or choosing the same file again, saved anew after a failure, would change nothing.
       input.value = "";
       if (files.length > 0) take(files);
-    });
+    };
+    input.addEventListener("change", takeChosen);
+    // What was chosen before this script ran.
+    takeChosen();
   }
 
   const mark = (over: boolean): void => {

@@ -24,19 +24,21 @@ self.addEventListener("fetch", (event) => {
 async function fill(): Promise<void> {
   const cache = await caches.open(KEPT);
   await cache.addAll([...FILES, ...PAGES, MODELS]);
-  await cache.addAll(await linkedBy(cache, PAGES));
+  const linked = await namedBy(cache, PAGES, /href="(\/(?:diagnoses|models)\/[^"?#]+)"/g);
+  await cache.addAll(linked);
+  await cache.addAll(await namedBy(cache, linked, /src="(\/api\/v1\/models\/[^"]+)"/g));
   const models = (await (await cache.match(MODELS, { ignoreVary: true }))?.json()) as {
     name: string;
   }[];
   await cache.addAll(models.map(({ name }) => `${MODELS}/${encodeURIComponent(name)}`));
 }
 
-/** What the pages in `cache` link to of diagnoses and models. */
-async function linkedBy(cache: Cache, pages: string[]): Promise<string[]> {
+/** The addresses that the pages in `cache` name where `pattern` captures them. */
+async function namedBy(cache: Cache, pages: string[], pattern: RegExp): Promise<string[]> {
   const found = new Set<string>();
   for (const page of pages) {
     const text = await (await cache.match(page, { ignoreVary: true }))?.text();
-    const links = text?.matchAll(/href="(\/(?:diagnoses|models)\/[^"?#]+)"/g) ?? [];
+    const links = text?.matchAll(pattern) ?? [];
     for (const [, link] of links) if (link) found.add(link);
   }
   return [...found];

@@ -47,6 +47,7 @@ export async function fetchAll(
 ): Promise<boolean> {
   const names = await fetchModelNames();
   const manifests = await Promise.all(names.map(fetchManifest));
+  signal.throwIfAborted();
   const downloads = [runtime, ...manifests.flatMap(graphsOf)];
   await ask({ kind: "fetch", downloads }, { onShare, signal });
   await keepOnly(downloads);

@@ -48,8 +48,9 @@ async function turnOn(): Promise<void> {
       installServiceWorker(),
     ]);
     run.signal.throwIfAborted();
-    remember("kept");
-    show(isKept && worksOffline ? "on" : "on_unkept");
+    const isWhole = isKept && worksOffline;
+    if (isWhole) remember("kept");
+    show(isWhole ? "on" : "on_unkept");
   } catch (error) {
     if (run.signal.aborted) return;
     show("on_unfetched");
