@@ -338,7 +338,7 @@ def table(config: DictConfig, compared: Compared) -> str:
         f"{PICTURES} of those pictures.",
         "Numbers are blocks of the network; *bare skin* is the discriminant of corners beside the "
         "distance.",
-        "The last line is what is exported. Made by "
+        "The last line is the score that is exported, there fitted to more. Made by "
         f"`python -m benchmarks.novelty model={config.model.name}`.",
         "",
         "| score | " + " | ".join(counts) + " |",
