@@ -348,6 +348,47 @@ def test_the_switch_is_remembered_and_what_it_needs_comes_with_the_first_picture
     assert "POST" not in {request.method for request in fetched}
 
 
+def test_a_form_whose_scripts_have_not_come_sends_nothing(open_page: OpenPage) -> None:
+    page, _ = open_unkept(open_page)
+    page.evaluate("localStorage.setItem('on-device', 'wanted')")
+    page.route("**/assets/main-*.js", lambda _: None)
+    page.goto("/", wait_until="commit")
+    sent = listen(page)
+    choose(page, lesion())
+    page.click("#analyse")
+    page.wait_for_timeout(500)
+    assert "POST" not in {request.method for request in sent}
+
+
+def test_what_is_new_on_the_server_is_fetched_before_it_says_to_need_no_network(
+    open_page: OpenPage,
+) -> None:
+    page, _ = open_page()
+    switch_on(page)
+    page.evaluate(
+        """async () => {
+            const cache = await caches.open("lesionlens-device");
+            const [graph] = (await cache.keys()).filter(({ url }) => url.includes("model.onnx"));
+            await cache.delete(graph);
+        }"""
+    )
+    with page.expect_request(re.compile(r"model\.onnx")):
+        page.reload()
+    expect(page.locator("#device-note")).to_contain_text("without a network", timeout=PATIENCE)
+
+
+def test_what_was_fetched_can_be_deleted(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    delete = page.get_by_role("button", name="Delete the")
+    expect(delete).to_be_hidden()
+    switch_on(page)
+    page.get_by_role("switch", name="On this device").uncheck()
+    delete.click()
+    expect(page.locator("#device-note")).to_contain_text("is deleted")
+    expect(delete).to_be_hidden()
+    assert not [address for address in page.evaluate(KEPT) if re.search(r"wasm|onnx", address)]
+
+
 def test_switched_off_again_the_server_reads(open_page: OpenPage) -> None:
     page, _ = open_page()
     switch_on(page)

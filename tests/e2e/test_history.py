@@ -103,6 +103,35 @@ def test_a_file_that_is_no_export_changes_nothing(open_page: OpenPage, data: byt
     expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
 
 
+def test_a_file_that_breaks_off_midway_brings_in_nothing(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    keep(page, "back")
+    page.goto("/history")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").click()
+    whole = json.loads(Path(download.value.path()).read_text("utf-8"))
+    (known,) = whole["results"]
+    whole["results"] = [{**known, "id": "other"}, {**known, "id": "broken", "picture": "none"}]
+    file: FilePayload = {
+        "name": "history.json",
+        "mimeType": "application/json",
+        "buffer": json.dumps(whole).encode(),
+    }
+    page.set_input_files("#import", files=[file])
+    expect(page.get_by_text("no export of LesionLens")).to_be_visible()
+    page.reload()
+    expect(page.locator("#count")).to_have_text("1 result")
+
+
+def test_what_is_kept_in_one_page_shows_in_another(open_page: OpenPage) -> None:
+    page, observer = open_page("/history", locale="en-GB")
+    expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
+    other = page.context.new_page()
+    keep(other, "elbow")
+    expect(page.get_by_role("heading", name="elbow")).to_be_visible()
+    assert observer.complaints == []
+
+
 def test_one_and_all_are_deleted_only_once_that_was_confirmed(open_page: OpenPage) -> None:
     page, _ = open_page(locale="en-GB")
     for spot in ("arm", "leg"):

@@ -105,6 +105,34 @@ def test_analyse_pressed_before_the_picture_is_open_waits_for_it(open_page: Open
     analyse(page)
 
 
+def test_a_server_that_falls_silent_is_given_up(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    page.clock.install()
+    page.route("**/api/v1/predictions*", lambda _: None)
+    choose(page, lesion())
+    with page.expect_request("**/api/v1/predictions*"):
+        page.click("#analyse")
+    page.clock.run_for(80_000)
+    expect(page.get_by_text("silent")).to_be_hidden()
+    page.clock.run_for(20_000)
+    expect(page.get_by_text("has been silent")).to_be_visible()
+    page.unroute("**/api/v1/predictions*")
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_selector("#answers article")
+
+
+def test_leaving_for_another_language_asks_before_pictures_are_lost(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    choose(page, lesion())
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.get_by_role("button", name="English").click()
+    page.get_by_role("link", name="Deutsch").click(no_wait_after=True)
+    page.wait_for_function("() => true")
+    expect(page.locator("#answers [data-card=name]")).to_have_text("spot.jpg")
+    assert asked == ["beforeunload"]
+
+
 def test_without_a_picture_the_page_asks_for_one(open_page: OpenPage) -> None:
     page, _ = open_page()
     page.click("#analyse")

@@ -61,15 +61,21 @@ export async function fetchModelNames(): Promise<string[]> {
   return models.map((model) => model.name);
 }
 
+/** Milliseconds for which a manifest is taken for the server's: a page may be open for days. */
+const MANIFEST_LASTS = 60_000;
+/** Milliseconds without a byte sent or an answer, after which nobody is believed to be there. */
+const LONGEST_SILENCE = 90_000;
+
 const manifests = new Map<string, Promise<Manifest>>();
 
-/** The manifest of `model`, asked for once. */
+/** The manifest of `model`, asked for at most once a minute. */
 export function fetchManifest(model: string): Promise<Manifest> {
   const known = manifests.get(model);
   if (known) return known;
   const asked = requestManifest(model);
+  const forget = (): boolean => manifests.delete(model);
   manifests.set(model, asked);
-  asked.catch(() => manifests.delete(model));
+  asked.then(() => setTimeout(forget, MANIFEST_LASTS), forget);
   return asked;
 }
 
@@ -90,11 +96,20 @@ export function predict(
   const request = new XMLHttpRequest();
   request.open("POST", `/api/v1/predictions?${query}`);
   request.setRequestHeader("Accept", "application/json, application/problem+json");
-  request.upload.addEventListener("progress", (event) => {
-    if (event.lengthComputable) onSent(event.loaded / event.total);
-  });
   signal.addEventListener("abort", () => request.abort(), { once: true });
-  return new Promise((resolve, reject) => {
+  let silence: ReturnType<typeof setTimeout>;
+  return new Promise<Prediction>((resolve, reject) => {
+    const listen = (): void => {
+      clearTimeout(silence);
+      silence = setTimeout(() => {
+        reject(new Problem(words.problem.silent));
+        request.abort();
+      }, LONGEST_SILENCE);
+    };
+    request.upload.addEventListener("progress", (event) => {
+      listen();
+      if (event.lengthComputable) onSent(event.loaded / event.total);
+    });
     request.addEventListener("load", () => {
       const answer = parse(request.responseText);
       if (request.status < 300 && Array.isArray(answer) && answer.length === 1) {
@@ -106,8 +121,9 @@ export function predict(
     });
     request.addEventListener("error", () => reject(new Problem(words.problem.network)));
     request.addEventListener("abort", () => reject(new DOMException("Aborted", "AbortError")));
+    listen();
     request.send(body);
-  });
+  }).finally(() => clearTimeout(silence));
 }
 
 /** A small JPEG of `picture` from the server, for a browser that cannot show it. */

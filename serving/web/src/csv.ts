@@ -1,7 +1,7 @@
 import type { Answered } from "./card";
 
-/** The answers as comma-separated values (RFC 4180): one line a picture, the figures in full. */
-export function toCsv(answers: Answered[]): string {
+/** The answers as a file of comma-separated values (RFC 4180): a line a picture, figures in full. */
+export function toCsv(answers: Answered[]): Blob {
   const ids = [
     ...new Set(answers.flatMap(({ prediction }) => Object.keys(prediction.probabilities))),
   ];
@@ -33,18 +33,9 @@ export function toCsv(answers: Answered[]): string {
     p.height,
     ...ids.map((id) => p.probabilities[id] ?? ""),
   ]);
-  return [head, ...lines].map((line) => `${line.map(quoted).join(",")}\r\n`).join("");
-}
-
-/** Hands `text` to the person as a file of this name. */
-export function save(text: string, name: string): void {
+  const text = [head, ...lines].map((line) => `${line.map(quoted).join(",")}\r\n`).join("");
   // Without the mark, Excel takes UTF-8 for the letters of its own country.
-  const url = URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv;charset=utf-8" }));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(url);
+  return new Blob(["\ufeff", text], { type: "text/csv;charset=utf-8" });
 }
 
 /** A spreadsheet would run a name that begins like a formula. */

@@ -69,6 +69,7 @@ clearButton.addEventListener("click", () => {
   for (const card of [...cards]) card.remove();
 });
 offerDevice();
+guardLeaving();
 for (const radio of form.querySelectorAll<HTMLInputElement>("input[type=radio][name=model]")) {
   radio.addEventListener("change", () => {
     fetchManifest(radio.value).then(showNotes, () => {});
@@ -99,6 +100,18 @@ function take(files: File[]): void {
   const [first] = taken;
   const one = fill(words.picture.chosen, { name: first?.file.name ?? "" });
   say(taken.length === 1 ? one : fill(words.picture.chosen_several, { count: taken.length }));
+}
+
+/** Has the browser ask before pictures are lost: on their way, or by a change of the language. */
+function guardLeaving(): void {
+  let isSwitching = false;
+  document.addEventListener("click", ({ target }) => {
+    isSwitching = target instanceof Element && target.closest("a[hreflang]") !== null;
+  });
+  addEventListener("beforeunload", (event) => {
+    if (cards.some(isBusy) || (isSwitching && cards.length > 0)) event.preventDefault();
+    isSwitching = false;
+  });
 }
 
 /** Whether a file of this type may be a picture; of some a system does not know the kind, as HEIC. */

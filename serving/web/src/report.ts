@@ -24,8 +24,12 @@ export async function printReport(answered: Answered): Promise<void> {
   prune();
   const others = [...reports.values()].filter((report) => report.element !== element);
   for (const other of others) other.element.hidden = true;
+  // Where `print` returns before the pages were made, they must not be back yet.
+  const bringBack = (): void => {
+    for (const other of others) other.element.hidden = false;
+  };
+  addEventListener("afterprint", bringBack, { once: true });
   print();
-  for (const other of others) other.element.hidden = false;
 }
 
 /** Puts the answer's report where the style sheet for print shows it. */

@@ -1,6 +1,7 @@
 import type { Card } from "./card";
-import { save, toCsv } from "./csv";
+import { toCsv } from "./csv";
 import { classOf, type Tone } from "./reading";
+import { save } from "./save";
 import { percent, words } from "./words";
 
 type Column = "picture" | "reading" | "likeliest" | "confidence" | "malignant";

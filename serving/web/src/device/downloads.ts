@@ -19,7 +19,7 @@ export class DownloadError extends Error {
 }
 
 /** Where the browser keeps what was fetched, until the person deletes the page's data. */
-export const KEPT = "lesionlens-device";
+const KEPT = "lesionlens-device";
 
 /** The graphs of a model. The address holds the digest, so that another model is another file. */
 export function graphsOf({ name, files }: Manifest): [preprocess: Download, model: Download] {
@@ -66,6 +66,13 @@ export async function obtain(
   return bodies;
 }
 
+/** Whether each of `downloads` is kept. */
+export async function areKept(downloads: Download[]): Promise<boolean> {
+  const cache = await caches.open(KEPT);
+  const found = await Promise.all(downloads.map(({ url }) => cache.match(url)));
+  return found.every((each) => each !== undefined);
+}
+
 /** Deletes what is kept but none of `downloads`: an older runtime, an older model. */
 export async function keepOnly(downloads: Download[]): Promise<void> {
   const cache = await caches.open(KEPT);
@@ -73,6 +80,16 @@ export async function keepOnly(downloads: Download[]): Promise<void> {
   for (const request of await cache.keys()) {
     if (!wanted.has(request.url)) await cache.delete(request);
   }
+}
+
+/** Deletes all that is kept; resolves to whether there was any. */
+export function keepNothing(): Promise<boolean> {
+  return caches.delete(KEPT);
+}
+
+/** Whether anything is kept. */
+export function isAnyKept(): Promise<boolean> {
+  return caches.has(KEPT);
 }
 
 interface Opened {

@@ -3,7 +3,7 @@ import runtimeUrl from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 import { fetchManifest, fetchModelNames, Problem, type Prediction } from "../api";
 import type { Reader } from "../card";
 import { fill, words } from "../words";
-import { type Download, graphsOf, keepOnly, KEPT } from "./downloads";
+import { areKept, type Download, graphsOf, keepOnly } from "./downloads";
 import type { WholeManifest } from "./manifest";
 import type { Failure, Reply, Request, Task } from "./messages";
 
@@ -45,15 +45,16 @@ export async function fetchAll(
   onShare: (share: number | null) => void,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const names = await fetchModelNames();
-  const manifests = await Promise.all(names.map(fetchManifest));
+  const downloads = await allDownloads();
   signal.throwIfAborted();
-  const downloads = [runtime, ...manifests.flatMap(graphsOf)];
   await ask({ kind: "fetch", downloads }, { onShare, signal });
   await keepOnly(downloads);
-  const cache = await caches.open(KEPT);
-  const kept = await Promise.all(downloads.map(({ url }) => cache.match(url)));
-  return kept.every((each) => each !== undefined);
+  return areKept(downloads);
+}
+
+/** Whether all that `fetchAll` would fetch is here. */
+export async function hasAll(): Promise<boolean> {
+  return areKept(await allDownloads());
 }
 
 /** Ends the worker once it is done, and gives back the memory that its graphs take. */
@@ -62,6 +63,12 @@ export function rest(): void {
   running.isLast = true;
   endIfDone(running);
   running = null;
+}
+
+async function allDownloads(): Promise<Download[]> {
+  const names = await fetchModelNames();
+  const manifests = await Promise.all(names.map(fetchManifest));
+  return [runtime, ...manifests.flatMap(graphsOf)];
 }
 
 function endIfDone({ worker, pending, isLast }: Running): void {

@@ -1,7 +1,8 @@
 import { Problem } from "../api";
 import { setReader } from "../card";
 import { fill, percent, words } from "../words";
-import { fetchAll, readOnDevice, rest } from "./reader";
+import { isAnyKept, keepNothing } from "./downloads";
+import { fetchAll, hasAll, readOnDevice, rest } from "./reader";
 
 const REMEMBERED = "on-device";
 
@@ -23,12 +24,24 @@ export function offerDevice(): void {
   toggle.addEventListener("change", () => (toggle.checked ? void turnOn() : turnOff()));
   const left = recall();
   toggle.checked = left !== null;
-  if (left === "wanted") void turnOn();
-  if (left !== "kept") return;
+  byId("device-delete").addEventListener("click", () => void deleteKept());
+  if (left === null) void offerToDelete();
+  else if (left === "wanted") void turnOn();
+  else void stayOn();
+}
+
+/** Goes on where everything was kept, and fetches what is new on the server since. */
+async function stayOn(): Promise<void> {
   setReader(readOnDevice);
   show("on");
+  try {
+    if (!(await hasAll())) return await turnOn();
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return show("on_unfetched");
+  }
   // For its new versions.
-  void installServiceWorker();
+  await installServiceWorker();
 }
 
 let fetching: AbortController | null = null;
@@ -68,6 +81,18 @@ function turnOff(): void {
   rest();
   showProblem(null);
   show("off");
+  void offerToDelete();
+}
+
+async function offerToDelete(): Promise<void> {
+  byId("device-delete").hidden = !(await isAnyKept());
+}
+
+async function deleteKept(): Promise<void> {
+  await keepNothing();
+  byId("on-device").focus();
+  byId("device-delete").hidden = true;
+  byId("device-note").textContent = words.device.deleted;
 }
 
 /** Resolves to whether the page is there without a network from now on. */
@@ -106,6 +131,7 @@ function show(state: State): void {
   note.hidden = state === "fetching";
   if (state !== "fetching") note.textContent = fill(words.device[state], { size });
   byId("device-fetching").hidden = state !== "fetching";
+  byId("device-delete").hidden = true;
   byId("privacy").textContent = state === "off" ? words.privacy : words.device.privacy;
 }
 

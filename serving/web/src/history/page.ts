@@ -1,5 +1,6 @@
 import "../page.css";
 
+import { save } from "../save";
 import { fill, moment, translate, words } from "../words";
 import { makeComparison } from "./comparison";
 import { NotOursError, read, write } from "./file";
@@ -19,6 +20,9 @@ const importInput = byId<HTMLInputElement>("import");
 const deleteButton = byId("delete-all");
 const spots = byId("spots");
 
+/** Bytes: a longer text than this is more than browsers take. */
+const LARGEST_IMPORT = 256e6;
+
 let results: Result[] = [];
 /** The object URLs of what is shown, to be let go with it. */
 let urls: string[] = [];
@@ -30,6 +34,11 @@ importInput.addEventListener("change", () => {
   if (file) void importFrom(file);
 });
 deleteButton.addEventListener("click", () => void deleteAll());
+store.onChange(() => void show());
+// A page that the browser kept while another was looked at shows what was there then.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) void show();
+});
 void show();
 
 async function show(): Promise<void> {
@@ -116,19 +125,16 @@ async function attempt(remove: () => Promise<void>): Promise<void> {
 
 async function exportAll(): Promise<void> {
   const file = new Blob([await write(results)], { type: "application/json" });
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(file);
-  link.download = `lesionlens-${new Date().toISOString().slice(0, 10)}.json`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  save(file, `lesionlens-${new Date().toISOString().slice(0, 10)}.json`);
 }
 
 async function importFrom(file: File): Promise<void> {
+  if (file.size > LARGEST_IMPORT) return showProblem(words.history.too_large);
   try {
     const known = new Set(results.map(({ id }) => id));
     const found = await read(await file.text());
     const added = found.filter(({ id }) => !known.has(id));
-    for (const result of added) await store.put(result);
+    await store.put(...added);
     showProblem("");
     await show();
     const values = { added: added.length, known: found.length - added.length };

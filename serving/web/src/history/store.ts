@@ -5,23 +5,31 @@ import type { Result } from "./result";
 const NAME = "lesionlens";
 const RESULTS = "results";
 
-/** All results, the oldest first. */
-export async function all(): Promise<Result[]> {
-  const results = await work<Result[]>("readonly", (store) => store.getAll());
-  return results.sort((a, b) => a.date - b.date);
+/** To the other pages that are open. */
+const channel = new BroadcastChannel("lesionlens-history");
+
+/** Calls `listener` when another page has kept or deleted results. */
+export function onChange(listener: () => void): void {
+  channel.addEventListener("message", listener);
 }
 
-/** Keeps `result`; one of the same id is replaced. */
-export async function put(result: Result): Promise<void> {
-  await work("readwrite", (store) => store.put(result));
+/** All results, the oldest first. */
+export async function all(): Promise<Result[]> {
+  const [results] = await work<Result[]>("readonly", (store) => [store.getAll()]);
+  return (results ?? []).sort((a, b) => a.date - b.date);
+}
+
+/** Keeps `results`, all or none; those of the same ids are replaced. */
+export async function put(...results: Result[]): Promise<void> {
+  await change((store) => results.map((result) => store.put(result)));
 }
 
 export async function remove(id: string): Promise<void> {
-  await work("readwrite", (store) => store.delete(id));
+  await change((store) => [store.delete(id)]);
 }
 
 export async function removeAll(): Promise<void> {
-  await work("readwrite", (store) => store.clear());
+  await change((store) => [store.clear()]);
 }
 
 /** Asks the browser not to throw the results away when it needs room. */
@@ -29,16 +37,22 @@ export async function askToStay(): Promise<void> {
   await navigator.storage?.persist?.();
 }
 
+async function change(act: (store: IDBObjectStore) => IDBRequest[]): Promise<void> {
+  await work("readwrite", act);
+  channel.postMessage(null);
+}
+
+/** Resolves to what all requests of `act` came to, once they are done for good. */
 async function work<T>(
   mode: IDBTransactionMode,
-  act: (store: IDBObjectStore) => IDBRequest<T>,
-): Promise<T> {
+  act: (store: IDBObjectStore) => IDBRequest<T>[],
+): Promise<T[]> {
   const database = await open();
   try {
     return await new Promise((resolve, reject) => {
       const transaction = database.transaction(RESULTS, mode);
-      const request = act(transaction.objectStore(RESULTS));
-      transaction.oncomplete = () => resolve(request.result);
+      const requests = act(transaction.objectStore(RESULTS));
+      transaction.oncomplete = () => resolve(requests.map((request) => request.result));
       transaction.onabort = () => reject(transaction.error);
     });
   } finally {
