@@ -125,6 +125,11 @@ class Bootstrap:
             for v, e, n in zip(centres, errors, counts, strict=True)
         ]
 
+    def per_group(self, measure: Measure) -> Measure:
+        """`measure` with each group (lesion) counting once, however many pictures show it."""
+        share = 1 / np.bincount(self._group_of)[self._group_of]
+        return lambda weights: measure(weights * share)
+
     def values(self, measure: Measure) -> Floats:
         """The value of `measure` in every resample, `[B]`; NaN where there is none."""
         parts = [

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from serving.manifest import Manifest, Metric
-from training.bootstrap import Bools, Bootstrap, Figure, Floats
+from training.bootstrap import Bools, Bootstrap, Figure, Floats, Measure
 from training.groups import Groups
 from training.heatmaps import HeatmapFigures
 from training.measures import (
@@ -62,6 +62,18 @@ class MalignantFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     sensitivity: Figure | None = None
     specificity: Figure | None = None
     diagnoses: list[MissedFigures] = []
+
+
+class LesionFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The headline where each lesion counts once, its pictures sharing its weight.
+
+    Collections photograph the doubtful lesions more often, so that counting pictures weighs these
+    more; figures from sets with one picture a lesion compare with these.
+    """
+
+    balanced_accuracy: Figure | None
+    accuracy: Figure | None
+    malignant_auc: Figure | None = None
 
 
 class CalibrationFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -127,6 +139,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: dict[str, Figure] = {}
     classes: list[ClassFigures]
     malignant: MalignantFigures | None = None
+    per_lesion: LesionFigures | None = None
     calibration: CalibrationFigures
     uncalibrated: CalibrationFigures
     conformal: ConformalFigures
@@ -179,6 +192,7 @@ def evaluate(
         },
         classes=_class_figures(predictions, bootstrap),
         malignant=_malignant_figures(predictions, manifest, bootstrap),
+        per_lesion=_lesion_figures(predictions, bootstrap),
         calibration=_calibration_figures(
             predictions, predictions.probability, manifest.temperature, bootstrap, seed
         ),
@@ -272,6 +286,27 @@ def _malignant_figures(
         sensitivity=bootstrap.share(suspicious, malignant),
         specificity=bootstrap.share(~suspicious, ~malignant),
         diagnoses=diagnoses,
+    )
+
+
+def _lesion_figures(predictions: Predictions, bootstrap: Bootstrap) -> LesionFigures | None:
+    truth, score, count = (
+        predictions.truth,
+        predictions.malignant_probability,
+        len(predictions.truth),
+    )
+    if len(set(predictions.groups)) == count:
+        return None
+
+    def figure(measure: Measure) -> Figure | None:
+        return bootstrap.figure(bootstrap.per_group(measure), count)
+
+    return LesionFigures(
+        balanced_accuracy=figure(balanced_accuracy(truth, predictions.prediction)),
+        accuracy=figure(mean((predictions.prediction == truth).astype(np.float64))),
+        malignant_auc=None
+        if score is None
+        else figure(area_under_curve(predictions.malignant, score)),
     )
 
 

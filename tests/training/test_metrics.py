@@ -156,3 +156,28 @@ def test_without_a_malignant_class_there_is_no_verdict(tmp_path: Path) -> None:
     evaluation = evaluate(predictions, manifest, "drawn", resamples=200)
     assert evaluation.malignant is None
     assert evaluation.calibration.malignant_error is None
+
+
+def test_each_lesion_counts_once_where_some_have_several_pictures(manifest: Manifest) -> None:
+    alone = calibrated_predictions(900)
+    assert evaluate(alone, manifest, "drawn", resamples=200).per_lesion is None
+    # Of the first 200 lesions there are three pictures, of all others one.
+    lesions = np.r_[np.repeat(np.arange(200), 3), 200:500]
+    several = msgspec.structs.replace(alone, groups=[str(lesion) for lesion in lesions])
+    figures = evaluate(several, manifest, "drawn", resamples=200).per_lesion
+    assert figures is not None
+    assert figures.accuracy is not None
+    right = several.prediction == several.truth
+    expected = np.mean([right[lesions == lesion].mean() for lesion in range(500)])
+    assert figures.accuracy.value == pytest.approx(expected)
+    share = 1 / np.bincount(lesions)[lesions]
+    assert figures.balanced_accuracy is not None
+    assert figures.balanced_accuracy.value == pytest.approx(
+        reference.balanced_accuracy_score(several.truth, several.prediction, sample_weight=share)
+    )
+    assert figures.malignant_auc is not None
+    assert figures.malignant_auc.value == pytest.approx(
+        reference.roc_auc_score(
+            several.malignant, several.malignant_probability, sample_weight=share
+        )
+    )

@@ -46,7 +46,23 @@ def overall(evaluation: Evaluation) -> str:
             f"other {len(evaluation.classes) - len(absent)} classes, and nothing can be said about "
             "these."
         )
-    lines.append(table(["", "value", "95 % interval", "pictures"], rows))
+    header = ["", "value", "95 % interval", "pictures"]
+    lines.append(table(header, rows))
+    if once := evaluation.per_lesion:
+        lines += [
+            f"Of {evaluation.lesions} lesions some were photographed several times, the doubtful "
+            "ones more often. With each lesion counting once, however many pictures show it:",
+            table(
+                header,
+                figure_rows(
+                    [
+                        ("Balanced accuracy", once.balanced_accuracy),
+                        ("Accuracy", once.accuracy),
+                        ("Malignant: AUC", once.malignant_auc),
+                    ]
+                ),
+            ),
+        ]
     return "\n\n".join(lines)
 
 
