@@ -11,7 +11,7 @@ RUN npm run build
 # Beside each text its gzip: the server then compresses nothing while it runs.
 RUN find ../static -type f -size +1k ! -name '*.png' -exec gzip -9kfn {} +
 
-# Python packages: only what serving needs.
+# Python packages: only what serving needs, and bytecode of those modules alone that it imports.
 FROM python:3.12-slim AS packages
 WORKDIR /source
 COPY pyproject.toml constraints.txt LICENSE NOTICE ./
@@ -19,7 +19,8 @@ COPY serving ./serving
 COPY --from=page /source/serving/static ./serving/static
 RUN python -m venv --without-pip /opt/lesionlens \
  && pip --python /opt/lesionlens/bin/python --no-cache-dir --disable-pip-version-check \
-    install --quiet -c constraints.txt .
+    install --quiet --no-compile -c constraints.txt . \
+ && /opt/lesionlens/bin/python -m serving.modules
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin lesionlens

@@ -120,9 +120,10 @@ $(MADE)/all: pyproject.toml constraints.txt $(MADE)/torch | $(MADE)/venv
 # What is compared stands in environments of its own: LesionLens as a server installs it, the others as
 # they are pinned.
 $(PEERS)/lesionlens/.made: pyproject.toml constraints.txt $(PAGE)
-	@echo 'Installing what a server needs, apart'
+	@echo 'Installing what a server needs, apart, as the Dockerfile does'
 	$(PYTHON) -m venv --clear $(@D)
-	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt .
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile -c constraints.txt .
+	cd $(@D) && bin/python -m serving.modules
 	@touch $@
 
 $(PEERS)/%/.made: benchmarks/peers/%.txt
