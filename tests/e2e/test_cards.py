@@ -138,6 +138,23 @@ def test_progress_is_told_while_the_picture_waits(open_page: OpenPage) -> None:
     expect(bar).to_be_hidden()
 
 
+def test_a_card_without_its_models_manifest_fails_for_good_and_can_be_tried_again(
+    open_page: OpenPage,
+) -> None:
+    page, observer = open_page()
+    observer.forgive("ERR_FAILED")
+    page.route("**/api/v1/predictions*", lambda _: None)
+    page.route("**/api/v1/models/*", lambda route: route.abort())
+    choose(page, lesion())
+    with page.expect_event("requestfailed", lambda request: request.method == "POST"):
+        page.click("#analyse")
+    expect(page.locator("[data-state=failed]")).to_have_count(1)
+    page.unroute("**/api/v1/predictions*")
+    page.unroute("**/api/v1/models/*")
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_selector("#answers article")
+
+
 def test_a_card_that_is_taken_away_gives_the_focus_on_and_up_its_request(
     open_page: OpenPage,
 ) -> None:

@@ -377,6 +377,35 @@ def test_what_is_new_on_the_server_is_fetched_before_it_says_to_need_no_network(
     expect(page.locator("#device-note")).to_contain_text("without a network", timeout=PATIENCE)
 
 
+def test_a_picture_can_be_cropped_and_its_answer_kept(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    switch_on(page)
+    choose(page, lesion())
+    page.get_by_role("button", name="Crop").click()
+    page.get_by_role("button", name="Whole picture").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    analyse(page)
+    page.get_by_role("button", name="Keep").click()
+    page.get_by_role("button", name="Keep in this browser").click()
+    expect(page.get_by_role("link", name="Kept. To your history")).to_be_focused()
+
+
+def test_switched_off_while_it_looks_what_is_kept_it_stays_off(open_page: OpenPage) -> None:
+    page, observer = open_unkept(open_page)
+    observer.forgive("ERR_FAILED")
+    page.evaluate("localStorage.setItem('on-device', 'kept')")
+    held: list[Route] = []
+    page.route("**/api/v1/models", lambda route: held.append(route))
+    with page.expect_request("**/api/v1/models"):
+        page.reload()
+    page.get_by_role("switch", name="On this device").uncheck()
+    for route in held:
+        route.abort()
+    page.wait_for_timeout(300)
+    expect(page.locator("#privacy")).to_contain_text("The server keeps nothing")
+    assert page.evaluate("localStorage.getItem('on-device')") is None
+
+
 def test_what_was_fetched_can_be_deleted(open_page: OpenPage) -> None:
     page, _ = open_page()
     delete = page.get_by_role("button", name="Delete the")

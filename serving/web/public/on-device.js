@@ -3,6 +3,8 @@
 addEventListener(
   "submit",
   (event) => {
+    // A dialog's own form sends nothing: it closes the dialog.
+    if (event.target.method === "dialog") return;
     try {
       if (localStorage.getItem("on-device")) event.preventDefault();
     } catch {

@@ -231,6 +231,8 @@ export class Card {
       for (const listener of listeners) listener(answered);
     } catch (error) {
       if (run.signal.aborted) return;
+      // What else was asked for it is of no use any more, and would go on telling its progress.
+      run.abort();
       this.#run = null;
       this.#problem = error instanceof Problem ? error.message : words.problem.here;
       this.#go("failed");

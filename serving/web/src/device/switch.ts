@@ -6,6 +6,9 @@ import { fetchAll, hasAll, readOnDevice, rest } from "./reader";
 
 const REMEMBERED = "on-device";
 
+/** What is being fetched or looked for; aborted where the switch goes off. */
+let fetching: AbortController | null = null;
+
 const byId = <E extends HTMLElement>(id: string): E => {
   const element = document.getElementById(id);
   if (!element) throw new Error(`The page has no #${id}`);
@@ -32,19 +35,24 @@ export function offerDevice(): void {
 
 /** Goes on where everything was kept, and fetches what is new on the server since. */
 async function stayOn(): Promise<void> {
+  const run = new AbortController();
+  fetching = run;
   setReader(readOnDevice);
   show("on");
+  let isWhole: boolean | null = null;
   try {
-    if (!(await hasAll())) return await turnOn();
+    isWhole = await hasAll();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    return show("on_unfetched");
   }
+  // Switched off meanwhile: it must not say, or do, what is no longer so.
+  if (run.signal.aborted) return;
+  fetching = null;
+  if (isWhole === null) return show("on_unfetched");
+  if (!isWhole) return turnOn();
   // For its new versions.
   await installServiceWorker();
 }
-
-let fetching: AbortController | null = null;
 
 async function turnOn(): Promise<void> {
   const run = new AbortController();
