@@ -66,6 +66,11 @@ def test_a_rare_benign_prediction_hides_no_likelier_malignant_one(
         analyse(page)
         headline = page.locator("#answers article").get_by_role("heading").first
         expect(headline).to_have_text("Suspicious: signs of melanoma")
+        # Its figure is the predicted one's, and so is the name beside it.
+        named = page.locator("#answers [data-slot=confidence-name]")
+        expect(named).to_have_text("Confidence in dermatofibroma")
+        offset = page.locator("#answers [data-slot=offset]")
+        expect(offset).to_contain_text("still names dermatofibroma")
 
 
 SPOKEN = (

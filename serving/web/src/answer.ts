@@ -3,7 +3,7 @@ import type { Row } from "./chart";
 import { layOver } from "./overlay";
 import type { Picture } from "./picture";
 import { classOf, hasKinds, ranked, read, type Reading } from "./reading";
-import { decimal, exactPercent, fill, knows, percent, phrase, words } from "./words";
+import { decimal, exactPercent, fill, finePercent, knows, percent, phrase, words } from "./words";
 
 /** An answer as it stands in its card. */
 export interface DrawnAnswer {
@@ -106,7 +106,7 @@ function fillConfidence(element: HTMLElement, prediction: Prediction, manifest: 
     find(element, "malignant", "part").remove();
     return;
   }
-  put(element, "malignant", percent(malignant));
+  put(element, "malignant", finePercent(malignant));
   put(element, "line", fill(words.confidence.line, { line: exactPercent(point.threshold) }));
   const meter = find(element, "malignant-meter");
   fillMeter(meter, words.confidence.malignant, malignant, true);

@@ -1,7 +1,7 @@
 import type { Answered, Card } from "./card";
 import { paintHeatmap, place } from "./heatmap";
 import { classOf, hasKinds, ranked, read } from "./reading";
-import { decimal, exactPercent, fill, moment, percent, phrase, words } from "./words";
+import { decimal, exactPercent, fill, finePercent, moment, percent, phrase, words } from "./words";
 
 /** The most classes whose probability is printed: the report is one page. */
 const MOST_ROWS = 10;
@@ -136,7 +136,7 @@ function fillNumbers(
   const point = manifest.operating_points[0];
   const chance = prediction.malignant_probability;
   const line = exactPercent(point?.threshold ?? 0);
-  const malignant = { chance: percent(chance ?? 0), line };
+  const malignant = { chance: finePercent(chance ?? 0), line };
   put("malignant", chance === null || !point ? "" : fill(words.report.malignant, malignant));
   const others = prediction.prediction_set
     .filter((id) => id !== prediction.prediction)
