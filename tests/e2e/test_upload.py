@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Dialog, expect
 
 from tests.e2e.conftest import OpenPage
 from tests.e2e.uploads import analyse, choose, drop, jpeg, lesion, paste, text_file
@@ -125,7 +125,12 @@ def test_leaving_for_another_language_asks_before_pictures_are_lost(open_page: O
     page, _ = open_page(locale="en-GB")
     choose(page, lesion())
     asked: list[str] = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
     page.get_by_role("button", name="English").click()
     page.get_by_role("link", name="Deutsch").click(no_wait_after=True)
     page.wait_for_function("() => true")
