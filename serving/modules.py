@@ -4,10 +4,10 @@ Run once after an installation without bytecode (`pip install --no-compile`), it
 these modules and no others. Some packages that come with Litestar are large and never imported.
 """
 
+import importlib
+
 from PIL import Image
 
-import serving.app
-import serving.cli
-import serving.server  # noqa: F401
-
+for module in ("serving.app", "serving.cli", "serving.server"):
+    importlib.import_module(module)
 Image.init()

@@ -26,6 +26,14 @@ def keep(page: Page, spot: str, redness: float = SUSPICIOUS_REDNESS) -> None:
     expect(page.get_by_role("link", name="Kept. To your history")).to_be_focused()
 
 
+def export(page: Page) -> str:
+    """The text of the file that the history is exported to."""
+    page.goto("/history")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").click()
+    return Path(download.value.path()).read_text("utf-8")
+
+
 def test_nothing_is_kept_until_the_person_asks(open_page: OpenPage) -> None:
     page, _ = open_page(locale="en-GB")
     choose(page, lesion())
@@ -72,10 +80,7 @@ def test_two_results_of_a_spot_stand_side_by_side(open_page: OpenPage) -> None:
 def test_what_was_exported_can_be_imported_elsewhere(open_page: OpenPage) -> None:
     page, _ = open_page(locale="en-GB")
     keep(page, "back")
-    page.goto("/history")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Export").click()
-    text = Path(download.value.path()).read_text("utf-8")
+    text = export(page)
     (written,) = json.loads(text)["results"]
     assert written["picture"].startswith("data:image/jpeg;base64,")
 
@@ -106,18 +111,10 @@ def test_a_file_that_is_no_export_changes_nothing(open_page: OpenPage, data: byt
 def test_a_file_that_breaks_off_midway_brings_in_nothing(open_page: OpenPage) -> None:
     page, _ = open_page(locale="en-GB")
     keep(page, "back")
-    page.goto("/history")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Export").click()
-    whole = json.loads(Path(download.value.path()).read_text("utf-8"))
+    whole = json.loads(export(page))
     (known,) = whole["results"]
     whole["results"] = [{**known, "id": "other"}, {**known, "id": "broken", "picture": "none"}]
-    file: FilePayload = {
-        "name": "history.json",
-        "mimeType": "application/json",
-        "buffer": json.dumps(whole).encode(),
-    }
-    page.set_input_files("#import", files=[file])
+    page.set_input_files("#import", files=[exported(json.dumps(whole).encode())])
     expect(page.get_by_text("no export of LesionLens")).to_be_visible()
     page.reload()
     expect(page.locator("#count")).to_have_text("1 result")
