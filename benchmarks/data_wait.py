@@ -30,10 +30,9 @@ from training.data.module import Batch
 from training.labels import LabelledPicture
 from training.learner import as_input
 from training.train import (
-    decode,
-    make_data,
     read_answers,
     read_config_sets,
+    read_data,
     read_preprocessing,
 )
 
@@ -118,7 +117,7 @@ def compare(config: DictConfig) -> list[Timing]:
     network = hydra.utils.instantiate(config.model.network, classes=len(answers.classes))
     augmentation = hydra.utils.instantiate(config.augmentation)
     step = _stepper(network.to(device).train(), augmentation.to(device), device)
-    data = make_data(config, decode(config, pictures, answers))
+    data = read_data(config, pictures, answers)
     usual = DataLoader(
         DecodedEachTime(pictures.parts["train"], read_preprocessing(config)),
         batch_size=config.model.batch_size,

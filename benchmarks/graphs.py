@@ -21,16 +21,17 @@ from pathlib import Path
 import hydra
 import msgspec
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
 from serving import manifest as contract
 from serving.cores import available_cores
 from serving.manifest import ArtifactError, Manifest
-from training.export import FLOAT_FILE, find_run, load_network
+from training.export import FLOAT_FILE
+from training.finished import RunError, checkpoint_files, find_run, load_network, read_config
 from training.graph import ExportError
 from training.labels import DataError
-from training.train import CONFIG_FILE
+from training.train import plain
 
 ANSWERS = 200
 ROUNDS = 5
@@ -51,17 +52,20 @@ def compare(config: DictConfig) -> list[Measured]:
     """Each way on each number of threads, the first being the float graph.
 
     Raises:
-        ExportError: where there is no finished run, or it was not exported since float graphs are
-            kept.
+        RunError: where there is no finished run.
+        ExportError: where it was not exported since float graphs are kept.
         ArtifactError: where the artifact cannot be read.
     """
-    run, folder = find_run(config), Path(config.artifacts) / str(config.model.name)
+    run, folder = (
+        find_run(config.run, config.model.name),
+        Path(config.artifacts) / str(config.model.name),
+    )
     if not (run / FLOAT_FILE).exists():
         raise ExportError(f"{run}: holds no {FLOAT_FILE}. Export the run first.")
     manifest = contract.load(folder)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        _lay_out(run, config.checkpoint, folder, manifest, place)
+        _lay_out(run, plain(config.checkpoint), folder, manifest, place)
         ways = [("float graph", "serving", "float"), ("PyTorch, eager", "torch", "network.pt")]
         if manifest.quantisation is not None and manifest.quantisation.passed:
             ways.insert(1, ("8-bit graph", "serving", "integers"))
@@ -82,7 +86,9 @@ def compare(config: DictConfig) -> list[Measured]:
     ]
 
 
-def _lay_out(run: Path, checkpoint: str, folder: Path, manifest: Manifest, place: Path) -> None:
+def _lay_out(
+    run: Path, checkpoint: str | list[str], folder: Path, manifest: Manifest, place: Path
+) -> None:
     """Puts the artifact, the same with the float graph, and the network into `place`."""
     for name in ("float", "integers"):
         (place / name).mkdir()
@@ -91,9 +97,9 @@ def _lay_out(run: Path, checkpoint: str, folder: Path, manifest: Manifest, place
     shutil.copy(run / FLOAT_FILE, place / "float" / contract.MODEL_FILE)
     for name in ("float", "integers"):
         contract.save(manifest, place / name)
-    trained = OmegaConf.load(run / CONFIG_FILE)
-    assert isinstance(trained, DictConfig)
-    network = load_network(trained, run, checkpoint, len(manifest.classes))
+    network = load_network(
+        read_config(run), checkpoint_files(run, checkpoint), len(manifest.classes)
+    )
     torch.save((network, manifest.preprocessing.size), place / "network.pt")
 
 
@@ -146,7 +152,7 @@ def main(config: DictConfig) -> None:
     """Measures, prints and writes the table."""
     try:
         text = table(config, compare(config))
-    except (ArtifactError, DataError, ExportError) as error:
+    except (ArtifactError, DataError, ExportError, RunError) as error:
         sys.exit(f"error: {error}")
     print(text)
     RESULT.with_stem(f"{RESULT.stem}_{config.model.name}").write_text(text, encoding="utf-8")

@@ -28,8 +28,7 @@ from training import strangers
 from training.calibration import fit_novelty_threshold
 from training.data.module import CachedPictures
 from training.data.sets import read_travel
-from training.export import find_run, load_network
-from training.graph import ExportError
+from training.finished import RunError, checkpoint_files, find_run, load_network, read_config
 from training.labels import DataError
 from training.learner import as_input
 from training.networks import MobileNetV2
@@ -38,7 +37,6 @@ from training.norms import renew
 from training.novelty import Floats, Novelty, NoveltySettings, bare_skin
 from training.refusals import compressed, enlarged, photographs
 from training.train import (
-    CONFIG_FILE,
     decode,
     plain,
     read_answers,
@@ -244,16 +242,15 @@ def compare(config: DictConfig) -> Compared:
     """The shares that each method refuses, and of how many pictures of which kinds.
 
     Raises:
-        ExportError: where there is no finished run.
+        RunError: where there is no finished run.
         DataError: where pictures cannot be read.
     """
-    run = find_run(config)
-    trained = OmegaConf.load(run / CONFIG_FILE)
-    assert isinstance(trained, DictConfig)
+    run = find_run(config.run, config.model.name)
+    trained = read_config(run)
     pictures = read_config_sets(trained)
     answers = read_answers(trained, pictures)
-    network = load_network(trained, run, config.checkpoint, len(answers.classes))
-    assert isinstance(network, nn.Module)
+    checkpoints = checkpoint_files(run, plain(config.checkpoint))
+    network = load_network(trained, checkpoints, len(answers.classes))
     training = decode(trained, pictures, answers).part("train")
     renew(network, _batches(training, "renewing the norms", config.seed))
     settings = msgspec.convert(plain(config.novelty), NoveltySettings)
@@ -355,7 +352,7 @@ def main(config: DictConfig) -> None:
     """Compares, prints and writes the table."""
     try:
         text = table(config, compare(config))
-    except (DataError, ExportError) as error:
+    except (DataError, RunError) as error:
         sys.exit(f"error: {error}")
     print(text)
     RESULT.with_stem(f"{RESULT.stem}_{config.model.name}").write_text(text, encoding="utf-8")

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 from tqdm import tqdm
 
@@ -46,6 +46,7 @@ from training.calibration import Targets
 from training.data.module import Answers, CachedPictures
 from training.data.sets import Pictures
 from training.data.splits import Part, digest
+from training.finished import RunError, checkpoint_files, find_run, load_network, read_config
 from training.gate import GateLimits
 from training.graph import (
     ExportError,
@@ -63,7 +64,6 @@ from training.novelty import NoveltySettings
 from training.novelty import fit as fit_novelty
 from training.quantise import QuantiseSettings, quantise
 from training.train import (
-    CONFIG_FILE,
     decode,
     plain,
     quieten,
@@ -86,14 +86,14 @@ def export(config: DictConfig) -> Path:
     """Makes the artifact that `config` asks for; returns its folder.
 
     Raises:
-        ExportError: where there is no run, or the graph is not what the network is.
+        RunError: where there is no run.
+        ExportError: where the graph is not what the network is.
         DataError: where the run's pictures cannot be read any more, or are not those it was split
             from.
     """
     quieten()
-    run = find_run(config)
-    trained = OmegaConf.load(run / CONFIG_FILE)
-    assert isinstance(trained, DictConfig)
+    run = find_run(config.run, config.model.name)
+    trained = read_config(run)
     history = record.read(run)
     pictures = read_config_sets(trained)
     if digest(pictures.parts) != history.split_digest:
@@ -102,12 +102,14 @@ def export(config: DictConfig) -> Path:
             "Pictures were added, taken away or labelled anew: train again."
         )
     answers = read_answers(trained, pictures)
-    network = load_network(trained, run, config.checkpoint, len(answers.classes))
+    chosen = checkpoint_files(run, plain(config.checkpoint))
+    network = cast(Network, load_network(trained, chosen, len(answers.classes)))
     learned_from = decode(trained, pictures, answers).part("train")
-    seen = _drawn(learned_from, config.norms.pictures, _BATCH, config.seed, "renewing the norms")
+    drawn = learned_from.drawn
+    seen = drawn(config.norms.pictures, _BATCH, config.seed, "renewing the norms")
     renew(cast(nn.Module, network), seen)
     asked = msgspec.convert(plain(config.novelty), NoveltySettings)
-    shown = _drawn(learned_from, asked.pictures, _BATCH, config.seed, "fitting novelty")
+    shown = drawn(asked.pictures, _BATCH, config.seed, "fitting novelty")
     novelty = fit_novelty(network, shown, asked)
     graph = ServedGraph(network, novelty).eval()
     model = to_onnx(graph, trained.model.preprocessing.size)
@@ -120,7 +122,7 @@ def export(config: DictConfig) -> Path:
         made = Path(name) / folder.name
         made.mkdir()
         onnx.save(preprocess.build(read_preprocessing(trained)), made / contract.PREPROCESS_FILE)
-        manifest = _unfitted(trained, history, pictures, answers)
+        manifest = _unfitted(trained, history, [file.stem for file in chosen], pictures, answers)
         manifest = _fit(config, model, manifest, made, calibrating)
         graph.temperature.fill_(manifest.temperature)
         parity = _compare(config, graph, made / contract.MODEL_FILE, calibrating.prepared)
@@ -143,47 +145,6 @@ def export(config: DictConfig) -> Path:
         made.replace(folder)
     print(_summary(folder, manifest))
     return folder
-
-
-def find_run(config: DictConfig) -> Path:
-    """The folder of the run that `config` names, or of the newest finished one of its model.
-
-    Raises:
-        ExportError: where there is none.
-    """
-    if config.run is not None:
-        run = Path(str(config.run))
-        if not (run / record.FILE_NAME).exists():
-            raise ExportError(f"{run}: holds no {record.FILE_NAME}, so no run has finished there.")
-        return run
-    root = Path("runs") / str(config.model.name)
-    finished = sorted(root.glob(f"*/{record.FILE_NAME}"), key=lambda path: path.stat().st_mtime)
-    if not finished:
-        raise ExportError(
-            f"{root}: holds no finished run. Train first (`make train MODEL={config.model.name}`), "
-            "or name a run's folder with run=..."
-        )
-    return finished[-1].parent
-
-
-def load_network(trained: DictConfig, run: Path, checkpoint: str, classes: int) -> Network:
-    """The network of `run`, whose configuration is `trained`, in evaluation mode.
-
-    It has the (averaged) weights of that checkpoint and answers so many `classes`.
-
-    Raises:
-        ExportError: where the checkpoint cannot be read.
-    """
-    network: nn.Module = hydra.utils.instantiate(trained.model.network, classes=classes)
-    path = run / "checkpoints" / f"{checkpoint}.ckpt"
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be read ({error.strerror})") from error
-    prefix = "network."
-    weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    network.load_state_dict(weights)
-    return cast(Network, network.eval())
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -216,15 +177,6 @@ class _Part(msgspec.Struct, frozen=True):
         )
 
 
-def _drawn(
-    pictures: CachedPictures, count: int, size: int, seed: int, title: str
-) -> Iterator[torch.Tensor]:
-    """Batches of `size`, in all `count` of the pictures, or all there are, in random order."""
-    order = np.random.default_rng(seed).permutation(len(pictures))[:count].tolist()
-    for start in tqdm(range(0, len(order), size), title, unit="batch"):
-        yield pictures.__getitems__(order[start : start + size])[0]
-
-
 def _augmented(
     config: DictConfig, trained: DictConfig, pictures: CachedPictures
 ) -> Iterator[npt.NDArray[np.uint8]]:
@@ -233,7 +185,7 @@ def _augmented(
     augmentation = hydra.utils.instantiate(trained.augmentation)
     wanted = config.quantise
     title = "augmenting pictures"
-    for batch in _drawn(pictures, wanted.pictures, wanted.batch_size, config.seed, title):
+    for batch in pictures.drawn(wanted.pictures, wanted.batch_size, config.seed, title):
         changed = (augmentation(as_input(batch)) * 255).round().to(torch.uint8)
         yield changed.permute(0, 2, 3, 1).contiguous().numpy()
 
@@ -333,7 +285,11 @@ def _title(classes: int) -> str:
 
 
 def _unfitted(
-    trained: DictConfig, history: record.Record, pictures: Pictures, answers: Answers
+    trained: DictConfig,
+    history: record.Record,
+    checkpoints: list[str],
+    pictures: Pictures,
+    answers: Answers,
 ) -> Manifest:
     """The manifest with everything known before fitting; what is fitted later does nothing yet."""
     ids = [c.id for c in answers.classes]
@@ -362,7 +318,7 @@ def _unfitted(
             datasets=_datasets(pictures),
             split_digest=history.split_digest,
             seed=trained.seed,
-            config=_config_without_paths(trained, history),
+            config=_config_without_paths(trained, history, checkpoints),
             versions=history.versions,
             commit=history.commit,
         ),
@@ -423,17 +379,22 @@ def _datasets(pictures: Pictures) -> list[Dataset]:
     ]
 
 
-def _config_without_paths(trained: DictConfig, history: record.Record) -> dict[str, Any]:
+def _config_without_paths(
+    trained: DictConfig, history: record.Record, checkpoints: list[str]
+) -> dict[str, Any]:
     """What made the model, without the places of its machine."""
     config = plain(trained)
     model = {key: value for key, value in config["model"].items() if key not in ("binary", "float")}
+    share = model.pop("teacher", {}).get("share")
+    teacher = {"networks": history.teacher, "share": share} if history.teacher else None
     trainer = {k: v for k, v in config["trainer"].items() if k != "default_root_dir"}
     return {
         "data": [trained.data.name, *(each["name"] for each in config["data"]["extra"].values())],
-        "model": {**model, "weights": history.weights},
+        "model": {**model, "weights": history.weights, "teacher": teacher},
         "augmentation": config["augmentation"],
         "trainer": trainer,
         "averaging": config["callbacks"].get("averaging"),
+        "checkpoints": checkpoints,
         "hardware": history.hardware,
         "seconds": history.seconds,
         "best_score": history.best_score,
@@ -478,7 +439,7 @@ def main(config: DictConfig) -> None:
     """The command; what goes wrong is told without a traceback."""
     try:
         export(config)
-    except (ExportError, DataError, ArtifactError, PictureError) as error:
+    except (RunError, ExportError, DataError, ArtifactError, PictureError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -9,7 +9,8 @@ import time
 import pytorch_lightning as pl
 import torch
 
-from training.learner import Learner, as_input
+from training.data.module import Batch
+from training.learner import Learner
 
 
 class EpochForecast(pl.Callback):
@@ -49,15 +50,12 @@ class Trial:
 
     def __init__(self, learner: Learner) -> None:
         """Copies the learner's network."""
-        self._network = copy.deepcopy(learner.network).train()
-        self._augmentation = learner.augmentation
+        self._learner, self._network = learner, copy.deepcopy(learner.network).train()
 
-    def step(self, batch: tuple[torch.Tensor, torch.Tensor], trainer: pl.Trainer) -> None:
+    def step(self, batch: Batch, trainer: pl.Trainer) -> None:
         """One step on `batch`, in the precision of `trainer`."""
-        pictures, labels = batch
         with torch.enable_grad(), trainer.precision_plugin.forward_context():
-            scores = self._network(self._augmentation(as_input(pictures)))
-            torch.nn.functional.cross_entropy(scores.float(), labels).backward()
+            self._learner.loss(batch, self._network).backward()
 
 
 def _readable(seconds: float) -> str:

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from training.data.module import Batch
+from training.teacher import Teacher
 
 
 class Learner(pl.LightningModule):
@@ -43,6 +44,9 @@ class Learner(pl.LightningModule):
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
         weight_decay: float = 0.0,
+        teacher: Teacher | None = None,
+        teacher_share: float = 0.0,
+        side: int | None = None,
         seed: int = 0,
     ) -> None:
         """Puts together what a run needs.
@@ -59,6 +63,10 @@ class Learner(pl.LightningModule):
                 a batch are mixed in pairs; 0 mixes none. Zhang et al., "mixup: Beyond Empirical
                 Risk Minimization", ICLR 2018.
             weight_decay: On weights of convolutions and linear layers; not on norms and biases.
+            teacher: Whose answers it learns from beside the labels.
+            teacher_share: Of the loss; the rest is the labels'.
+            side: Of the pictures that the network takes, in pixels, where it is shown larger ones
+                because its teacher takes them; None takes them as they are.
             seed: Of what is random in a step, so that a resumed run repeats.
         """
         super().__init__()
@@ -67,6 +75,7 @@ class Learner(pl.LightningModule):
         self._optimizer = optimizer
         self._warm_up, self._label_smoothing = warm_up, label_smoothing
         self._mixup, self._weight_decay, self._seed = mixup, weight_decay, seed
+        self._teacher, self._teacher_share, self._side = teacher, teacher_share, side
         self.register_buffer("log_prior", torch.from_numpy(log_prior))
         self.register_buffer("prior_shift", torch.from_numpy(prior_shift))
         classes = len(log_prior)
@@ -89,21 +98,43 @@ class Learner(pl.LightningModule):
         torch.manual_seed((place * 1_009 + self.global_rank) % 2**63)
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
-        """The loss of one batch; cross-entropy with the sampling's shift taken out."""
+        """The loss of one batch, logged."""
+        loss = self.loss(batch, self.network)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def loss(self, batch: Batch, network: nn.Module) -> Tensor:
+        """What `network`, this learner's or a copy of it, has to learn from `batch`.
+
+        Cross-entropy with the sampling's shift taken out; with a teacher, the mean of that and of
+        the cross-entropy with what it says of the same augmented pictures, by its share.
+        """
         pictures, labels = batch
         pictures = self.augmentation(as_input(pictures))
         if self._mixup:
             share = torch.distributions.Beta(self._mixup, self._mixup).sample().to(self.device)
-            scores = self.network(torch.lerp(pictures.roll(1, dims=0), pictures, share))
-            others = self._loss(scores, labels.roll(1))
-            loss = torch.lerp(others, self._loss(scores, labels), share)
+            pictures = torch.lerp(pictures.roll(1, dims=0), pictures, share)
+            scores = network(self._shrunk(pictures)).float()
+            others = self._against(labels.roll(1), scores)
+            loss = torch.lerp(others, self._against(labels, scores), share)
         else:
-            loss = self._loss(self.network(pictures), labels)
-        self.log("train/loss", loss, prog_bar=True)
+            scores = network(self._shrunk(pictures)).float()
+            loss = self._against(labels, scores)
+        if self._teacher is not None:
+            taught = F.cross_entropy(scores, self._teacher.answer(pictures))
+            loss = torch.lerp(loss, taught, self._teacher_share)
         return loss
 
-    def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        shifted = scores.float() + self.prior_shift
+    def _shrunk(self, pictures: Tensor) -> Tensor:
+        """`pictures` `[N, 3, S, S]` at the side that the network takes."""
+        if self._side is None or pictures.shape[-1] == self._side:
+            return pictures
+        return F.interpolate(
+            pictures, (self._side, self._side), mode="bicubic", antialias=True
+        ).clamp(0, 1)
+
+    def _against(self, labels: Tensor, scores: Tensor) -> Tensor:
+        shifted = scores + self.prior_shift
         return F.cross_entropy(shifted, labels, label_smoothing=self._label_smoothing)
 
     def validation_step(self, batch: Batch, _index: int) -> None:

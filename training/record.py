@@ -26,6 +26,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     best_score: float
     scored_by: str
     versions: dict[str, str]
+    teacher: str | None = None
 
 
 def write(record: Record, run: Path) -> None:

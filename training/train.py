@@ -22,12 +22,15 @@ from training import record
 from training.data.module import Answers, CachedSets, PictureData
 from training.data.sets import Pictures, read_sets
 from training.data.splits import digest
+from training.finished import CONFIG_FILE, RunError
 from training.labels import DataError
 from training.learner import Learner
+from training.norms import renew
+from training.teacher import Teacher, load_teacher
 from training.weights import WeightsError, start_from
 
-CONFIG_FILE = "config.yaml"
-"""In a run's folder: the resolved configuration, from which export and resumption start."""
+_RENEWING = 2048
+"""Pictures that the statistics of a teacher's norms are renewed on."""
 
 
 def train(config: DictConfig) -> Path:
@@ -36,6 +39,7 @@ def train(config: DictConfig) -> Path:
     Raises:
         DataError: where pictures are missing, unlabelled or cannot be decoded.
         WeightsError: where the weights to start from cannot be had.
+        RunError: where a teacher is named that cannot be had.
     """
     quieten()
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -44,7 +48,11 @@ def train(config: DictConfig) -> Path:
     OmegaConf.save(OmegaConf.create(plain(config)), run_dir / CONFIG_FILE)
     pictures = read_config_sets(config)
     answers = read_answers(config, pictures)
-    data = make_data(config, decode(config, pictures, answers))
+    teacher = load_teacher(config.model.teacher.checkpoints, pictures, answers)
+    data = read_data(config, pictures, answers, teacher)
+    if teacher is not None:
+        title = "renewing the teacher's norms"
+        renew(teacher.network, data.train.drawn(_RENEWING, 64, config.seed, title))
     network = hydra.utils.instantiate(config.model.network, classes=len(answers.classes))
     weights = start_from(network, **plain(config.model.weights))
     callbacks = [hydra.utils.instantiate(each) for each in config.callbacks.values()]
@@ -55,7 +63,7 @@ def train(config: DictConfig) -> Path:
     )
     commit, start = record.commit(), time.monotonic()
     timers = [each for each in callbacks if isinstance(each, Timer)]
-    learner = make_learner(config, data, network)
+    learner = make_learner(config, data, network, teacher)
     trainer.fit(learner, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)
     checkpoint = trainer.checkpoint_callback
     assert isinstance(checkpoint, ModelCheckpoint)
@@ -70,6 +78,7 @@ def train(config: DictConfig) -> Path:
         best_score=float("nan") if score is None else float(score),
         scored_by=checkpoint.monitor or "",
         versions=record.versions(),
+        teacher=None if teacher is None else teacher.origin,
     )
     if trainer.is_global_zero:
         record.write(finished, run_dir)
@@ -92,20 +101,30 @@ def read_answers(config: DictConfig, pictures: Pictures) -> Answers:
     return Answers(pictures.classes, binary if config.model.target == "malignancy" else None)
 
 
-def decode(config: DictConfig, pictures: Pictures, answers: Answers) -> CachedSets:
-    """The pictures of a run, decoded as its network takes them."""
+def decode(
+    config: DictConfig, pictures: Pictures, answers: Answers, side: int | None = None
+) -> CachedSets:
+    """The pictures of a run, decoded as its network takes them, or at another `side` in pixels."""
+    preprocessing = read_preprocessing(config)
     return CachedSets(
         pictures,
         answers,
-        read_preprocessing(config),
+        msgspec.structs.replace(preprocessing, size=side or preprocessing.size),
         Path(config.cache_dir).expanduser(),
         config.data.limit,
     )
 
 
-def make_data(config: DictConfig, cached: CachedSets) -> PictureData:
-    """Decoded pictures, sampled and batched as `config` says."""
+def read_data(
+    config: DictConfig, pictures: Pictures, answers: Answers, teacher: Teacher | None = None
+) -> PictureData:
+    """The pictures decoded, sampled and batched as `config` says.
+
+    What a teacher is shown beside the network has the teacher's size.
+    """
+    cached = decode(config, pictures, answers)
     return PictureData(
+        cached if teacher is None else decode(config, pictures, answers, teacher.side),
         cached,
         batch_size=config.model.batch_size,
         sampling_power=config.model.sampling_power,
@@ -119,7 +138,9 @@ def read_preprocessing(config: DictConfig) -> Preprocessing:
     return msgspec.convert(plain(config.model.preprocessing), Preprocessing)
 
 
-def make_learner(config: DictConfig, data: PictureData, network: nn.Module) -> Learner:
+def make_learner(
+    config: DictConfig, data: PictureData, network: nn.Module, teacher: Teacher | None = None
+) -> Learner:
     """What trains `network` as `config` says."""
     return Learner(
         network,
@@ -131,6 +152,9 @@ def make_learner(config: DictConfig, data: PictureData, network: nn.Module) -> L
         label_smoothing=config.model.label_smoothing,
         mixup=config.model.mixup,
         weight_decay=config.model.weight_decay,
+        teacher=teacher,
+        teacher_share=config.model.teacher.share,
+        side=config.model.preprocessing.size,
         seed=config.seed,
     )
 
@@ -162,10 +186,10 @@ OmegaConf.register_new_resolver("half_precision", half_precision, replace=True)
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(config: DictConfig) -> None:
-    """The command; errors of data and weights are told without a traceback."""
+    """The command; errors of data, weights and teachers are told without a traceback."""
     try:
         train(config)
-    except (DataError, WeightsError) as error:
+    except (DataError, RunError, WeightsError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -22,9 +22,10 @@ from training import record
 from training.data.sets import read_sets
 from training.data.splits import digest
 from training.export import FLOAT_FILE, export
+from training.finished import CONFIG_FILE, RunError
 from training.graph import ExportError
 from training.labels import DIAGNOSES, DataError
-from training.train import CONFIG_FILE, plain, train
+from training.train import plain, train
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,7 @@ def test_an_export_without_a_run_says_to_train(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ExportError, match="make train"):
+    with pytest.raises(RunError, match="make train"):
         export(compose("export", tmp_path / "run"))
 
 

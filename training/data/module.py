@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from serving.manifest import ClassInfo, Preprocessing
 from serving.pictures import Pixels
@@ -23,8 +24,6 @@ from training.labels import LabelledPicture
 
 Batch = tuple[Tensor, Tensor]
 """Pictures `[N, S, S, 3] uint8` and classes `[N] int64`."""
-
-_LOOKED_AT: tuple[Part, ...] = ("train", "validation")
 
 
 class CachedPictures(Dataset[Batch]):
@@ -55,6 +54,16 @@ class CachedPictures(Dataset[Batch]):
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         batch = np.stack([self._pixels[i][row] for i, row in self._places[indices]])
         return torch.from_numpy(batch), torch.from_numpy(self.labels[indices])
+
+    def drawn(self, count: int, size: int, seed: int, title: str) -> Iterator[Tensor]:
+        """`count` of the pictures, or all there are, in random order, with progress under `title`.
+
+        Yields:
+            Batches of `size`, `[N, S, S, 3] uint8`.
+        """
+        order = np.random.default_rng(seed).permutation(len(self))[:count].tolist()
+        for start in tqdm(range(0, len(order), size), title, unit="batch"):
+            yield self.__getitems__(order[start : start + size])[0]
 
 
 class CachedSets:
@@ -110,7 +119,8 @@ class PictureData(pl.LightningDataModule):
 
     def __init__(
         self,
-        cached: CachedSets,
+        train: CachedSets,
+        validation: CachedSets,
         *,
         batch_size: int,
         sampling_power: float,
@@ -120,7 +130,8 @@ class PictureData(pl.LightningDataModule):
         """Takes the decoded pictures.
 
         Args:
-            cached: The pictures.
+            train: Those whose train part is shown.
+            validation: Those whose validation part is looked at: the same, or of another size.
             batch_size: Pictures a batch.
             sampling_power: See `PowerSampler`.
             seed: Of the order in which pictures are shown.
@@ -129,27 +140,32 @@ class PictureData(pl.LightningDataModule):
         super().__init__()
         self._batch_size, self._power, self._seed = batch_size, sampling_power, seed
         self._workers = workers
-        self._sets = {part: cached.part(part) for part in _LOOKED_AT}
+        self._train, self._validation = train.part("train"), validation.part("validation")
+
+    @property
+    def train(self) -> CachedPictures:
+        """The pictures of the train part, of the size that is shown."""
+        return self._train
 
     @property
     def prior_shift(self) -> npt.NDArray[np.float32]:
         """What sampling adds to each class's log-prior, `[C] float32`."""
-        return prior_shift(self._sets["train"].labels, self._power)
+        return prior_shift(self._train.labels, self._power)
 
     @property
     def log_prior(self) -> npt.NDArray[np.float32]:
         """The logarithm of each class's share of the training pictures, `[C] float32`."""
-        return log_prior(self._sets["train"].labels)
+        return log_prior(self._train.labels)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of the train part, the last incomplete one left out."""
-        pictures = self._sets["train"]
+        pictures = self._train
         sampler = PowerSampler(pictures.labels, self._power, self._seed)
         return self._loader(pictures, sampler, drop_last=len(pictures) >= self._batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of the validation part, in order."""
-        return self._loader(self._sets["validation"], None, drop_last=False)
+        return self._loader(self._validation, None, drop_last=False)
 
     def _loader(
         self, pictures: CachedPictures, sampler: PowerSampler | None, *, drop_last: bool

@@ -1,0 +1,92 @@
+"""Finished runs: where they are, and the networks that they left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from training import record
+
+CONFIG_FILE = "config.yaml"
+"""In a run's folder: the resolved configuration, from which export and resumption start."""
+
+
+class RunError(Exception):
+    """A run that is not there, has not finished, or cannot be used; the message says what to do."""
+
+
+def find_run(run: str | None, model: str) -> Path:
+    """The folder `run`, or where none is named that of the newest finished run of `model`.
+
+    Raises:
+        RunError: where no run has finished there.
+    """
+    if run is not None:
+        if not (Path(run) / record.FILE_NAME).exists():
+            raise RunError(f"{run}: holds no {record.FILE_NAME}, so no run has finished there.")
+        return Path(run)
+    root = Path("runs") / model
+    finished = sorted(root.glob(f"*/{record.FILE_NAME}"), key=lambda path: path.stat().st_mtime)
+    if not finished:
+        raise RunError(
+            f"{root}: holds no finished run. Train first (`make train MODEL={model}`), or name a "
+            "run's folder with run=..."
+        )
+    return finished[-1].parent
+
+
+def read_config(run: Path) -> DictConfig:
+    """The resolved configuration of `run`."""
+    trained = OmegaConf.load(run / CONFIG_FILE)
+    assert isinstance(trained, DictConfig)
+    return trained
+
+
+def checkpoint_files(run: Path, names: str | Iterable[str]) -> list[Path]:
+    """The files of the checkpoints (best, last) of `run` that `names` is, or lists."""
+    listed = [names] if isinstance(names, str) else names
+    return [run / "checkpoints" / f"{name}.ckpt" for name in listed]
+
+
+def load_network(trained: DictConfig, checkpoints: Sequence[Path], classes: int) -> nn.Module:
+    """The network of a run, whose configuration is `trained`, in evaluation mode.
+
+    It answers so many `classes`, and has the mean of the weights in `checkpoints`: of runs that
+    started from the same weights it answers about as well as the networks together would, at the
+    cost of one (Wortsman et al., "Model soups", ICML 2022). What its norms have counted is then of
+    no use: `training.norms.renew` it.
+
+    Raises:
+        RunError: where a checkpoint cannot be read, or they are not of the same network.
+    """
+    network: nn.Module = hydra.utils.instantiate(trained.model.network, classes=classes)
+    states = [_weights(path) for path in checkpoints]
+    expected = {key: value.shape for key, value in network.state_dict().items()}
+    for path, state in zip(checkpoints, states, strict=True):
+        if {key: value.shape for key, value in state.items()} != expected:
+            raise RunError(
+                f"{path}: holds another network than its run's configuration says, or than the "
+                f"first of the checkpoints, {checkpoints[0]}."
+            )
+    network.load_state_dict(
+        {
+            key: torch.stack([state[key].double() for state in states]).mean(0).to(first.dtype)
+            for key, first in states[0].items()
+        }
+    )
+    return network.eval()
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """The (averaged) weights of the network in a checkpoint."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
+    prefix = "network."
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
