@@ -1,0 +1,174 @@
+"""Runs that learn from finished runs, and the mean of several checkpoints' weights."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from serving.classifier import Classifier
+from tests.training.drawn_sets import compose, draw_ham10000
+from training import record
+from training.export import export
+from training.finished import RunError, checkpoint_files, load_network, read_config
+from training.learner import Learner
+from training.teacher import Teacher, load_teacher
+from training.train import read_answers, read_config_sets, train
+
+TEACHER, LEARNER = 64, 48
+"""Sides of the pictures that each takes, in pixels."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_ham10000(tmp_path_factory.mktemp("data") / "ham10000")
+
+
+@pytest.fixture(scope="module")
+def taught(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of all diagnoses."""
+    run = tmp_path_factory.mktemp("teacher") / "run"
+    train(compose("train", run, "model=mobilenet", f"data.root={data}"))
+    return run
+
+
+class Colours(nn.Module):
+    """One linear layer over the mean colours; remembers the side of what it was last shown."""
+
+    side = 0
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, classes)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        self.side = pictures.shape[-1]
+        scores: Tensor = self.linear(pictures.mean(dim=(2, 3)))
+        return scores
+
+
+def test_a_teachers_classes_are_joined_into_the_learners() -> None:
+    network = Colours(4).eval()
+    teacher = Teacher(network, torch.tensor([1, 0, 1, 0]), 8, "drawn")
+    pictures = torch.rand(5, 3, 8, 8)
+    own = network(pictures).softmax(dim=1)
+    expected = torch.stack([own[:, 1] + own[:, 3], own[:, 0] + own[:, 2]], dim=1)
+    torch.testing.assert_close(teacher.answer(pictures), expected)
+    assert not teacher.answer(pictures).requires_grad
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_loss_is_the_labels_and_the_teachers_by_its_share(share: float) -> None:
+    class Darker(nn.Module):
+        def forward(self, pictures: Tensor) -> Tensor:
+            return pictures / 2
+
+    teaching, learning = Colours(2).eval(), Colours(2)
+    learner = Learner(
+        learning,
+        Darker(),
+        torch.optim.SGD,
+        log_prior=np.zeros(2, np.float32),
+        prior_shift=np.zeros(2, np.float32),
+        teacher=Teacher(teaching, torch.tensor([0, 1]), 8, "drawn"),
+        teacher_share=share,
+        side=4,
+    )
+    pictures = torch.randint(0, 256, (6, 8, 8, 3), dtype=torch.uint8)
+    labels = torch.tensor([0, 1, 0, 1, 1, 0])
+    loss = learner.loss((pictures, labels), learning)
+    assert (teaching.side, learning.side) == (8, 4)
+
+    # Both are shown the same augmented pictures, and shrinking does not change a mean colour much.
+    shown = pictures.permute(0, 3, 1, 2) / 255 / 2
+    scores = learning(shown)
+    labelled = nn.functional.cross_entropy(scores, labels)
+    answered = nn.functional.cross_entropy(scores, teaching(shown).softmax(dim=1))
+    torch.testing.assert_close(loss, (1 - share) * labelled + share * answered, atol=0.02, rtol=0)
+    loss.backward()
+    assert all(parameter.grad is None for parameter in teaching.parameters())
+
+
+def test_a_small_network_learns_from_a_larger_ones_run(
+    data: Path, taught: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    checkpoints = ",".join(str(path) for path in checkpoint_files(taught, ["best", "last"]))
+    overrides = [
+        "model=cnn",
+        f"data.root={data}",
+        f"model.preprocessing.size={LEARNER}",
+        f"model.teacher.checkpoints=[{checkpoints}]",
+    ]
+    train(compose("train", run, *overrides))
+    origin = record.read(run).teacher
+    assert origin is not None
+    assert origin.startswith("mobilenet, mean of SHA-256 ")
+    alone = tmp_path / "alone"
+    train(compose("train", alone, *overrides[:3]))
+    assert record.read(alone).teacher is None
+    weights = [
+        load_network(read_config(each), checkpoint_files(each, "last"), 2).state_dict()
+        for each in (run, alone)
+    ]
+    assert any(not torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+    chosen = ["checkpoint=[best,last]", "quantise.enabled=false", "parity.pictures=10"]
+    places = [f"run={run}", f"artifacts={tmp_path / 'artifacts'}"]
+    manifest = Classifier(export(compose("export", run, *overrides, *places, *chosen))).manifest
+    assert manifest.preprocessing.size == LEARNER
+    config = manifest.training.config
+    assert config["checkpoints"] == ["best", "last"]
+    assert config["model"]["teacher"] == {"networks": origin, "share": 0.5}
+    assert str(taught) not in msgspec.json.encode(config).decode()
+
+
+def test_several_checkpoints_give_the_mean_of_their_weights(taught: Path) -> None:
+    trained = read_config(taught)
+
+    def weights(*names: str) -> dict[str, Tensor]:
+        return load_network(trained, checkpoint_files(taught, names), 7).state_dict()
+
+    best, last, both = weights("best"), weights("last"), weights("best", "last")
+    name = "classifier.1.weight"
+    torch.testing.assert_close(both[name], (best[name] + last[name]) / 2)
+    assert checkpoint_files(taught, "last") == [taught / "checkpoints" / "last.ckpt"]
+
+
+def test_a_checkpoint_that_is_not_there_or_of_another_network_is_named(taught: Path) -> None:
+    trained = read_config(taught)
+    with pytest.raises(RunError, match=r"first\.ckpt: cannot be read"):
+        load_network(trained, checkpoint_files(taught, "first"), 7)
+    with pytest.raises(RunError, match=r"best\.ckpt: holds another network"):
+        load_network(trained, checkpoint_files(taught, "best"), 5)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"unfinished": True}, "no run has finished there"),
+        ({"split_digest": "another"}, "learned from another split"),
+        ({"target": "malignancy"}, "answers the data set's classes"),
+        ({"weights": "other weights"}, "started from different weights"),
+    ],
+)
+def test_a_teacher_that_cannot_teach_is_refused(
+    damage: dict[str, object], message: str, data: Path, taught: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(taught, tmp_path / "other")
+    history = record.read(other)
+    if "unfinished" in damage:
+        (other / record.FILE_NAME).unlink()
+    elif "target" in damage:
+        file = other / "config.yaml"
+        file.write_text(file.read_text().replace("target: classes", "target: malignancy"))
+    else:
+        record.write(msgspec.structs.replace(history, **damage), other)
+    config = compose("train", tmp_path / "run", f"data.root={data}")
+    pictures = read_config_sets(config)
+    checkpoints = [str(path) for run in (taught, other) for path in checkpoint_files(run, "best")]
+    with pytest.raises(RunError, match=message):
+        load_teacher(checkpoints, pictures, read_answers(config, pictures))
