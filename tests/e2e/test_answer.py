@@ -11,10 +11,10 @@ from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
 from serving.ramp import RAMP
 from tests.artifact_factory import SEVEN, make_artifact
-from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
+from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS, draw_lesion, encode
 from tests.e2e.conftest import WARY, OpenPage
 from tests.e2e.server import served
-from tests.e2e.uploads import analyse, choose, lesion, no_lesion
+from tests.e2e.uploads import analyse, choose, jpeg, lesion, no_lesion
 
 ANSWERS = {
     "suspicious": ("mobilenet", lesion(SUSPICIOUS_REDNESS), "Suspicious: signs of "),
@@ -66,11 +66,32 @@ def test_a_rare_benign_prediction_hides_no_likelier_malignant_one(
         analyse(page)
         headline = page.locator("#answers article").get_by_role("heading").first
         expect(headline).to_have_text("Suspicious: signs of melanoma")
-        # Its figure is the predicted one's, and so is the name beside it.
-        named = page.locator("#answers [data-slot=confidence-name]")
-        expect(named).to_have_text("Confidence in dermatofibroma")
-        offset = page.locator("#answers [data-slot=offset]")
-        expect(offset).to_contain_text("still names dermatofibroma")
+        # All that follows is of the same diagnosis; that the model would choose another is said.
+        answer = page.locator("#answers")
+        named = answer.locator("[data-slot=confidence-name]")
+        expect(named).to_have_text("Confidence in melanoma")
+        expect(answer.locator("[data-slot=about-name]")).to_have_text("Melanoma")
+        expect(answer.locator("[data-slot=offset]")).to_contain_text("names dermatofibroma")
+        expect(answer.locator("[data-slot=set-list]")).not_to_contain_text("Melanoma")
+        if scripts:
+            expect(answer.locator("[data-slot=map-class]")).to_have_value("mel")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_what_the_model_does_not_see_is_dimmed_and_said(
+    browser: Browser, tmp_path: Path, scripts: bool
+) -> None:
+    make_artifact(tmp_path / "cropping", name="cropping", fit="crop")
+    square = jpeg(encode(draw_lesion(4, 450, 450)), "square.jpg")
+    with served(tmp_path) as address:
+        for file, is_part in ((lesion(), True), (square, False)):
+            with browser.new_page(java_script_enabled=scripts) as page:
+                page.goto(address)
+                choose(page, file)
+                analyse(page)
+                section = page.locator("#answers [data-part=map]")
+                note = section.locator("p", has_text="The model sees the bright square only.")
+                expect(note.locator("visible=true")).to_have_count(int(is_part))
 
 
 SPOKEN = (

@@ -85,11 +85,17 @@ def test_every_word_that_is_used_is_there() -> None:
     used = [
         (path.name, match[1], match[2])
         for path in SOURCES
-        for match in USED.finditer(path.read_text("utf-8"))
+        for match in USED.finditer(spelt_out(path.read_text("utf-8")))
     ]
-    assert len(used) > 100
+    assert len(used) > 150
     missing = [(name, kind + way) for name, kind, way in used if not leads_somewhere(kind, way)]
     assert missing == []
+
+
+def spelt_out(source: str) -> str:
+    """A template with what `{% set text = words.history %}` shortens written in full."""
+    short = re.search(r"set text = ((?:words|texts)[.\w]*) %}", source)
+    return re.sub(r"\btext(?=\.)", short[1], source) if short else source
 
 
 def leads_somewhere(kind: str, way: str) -> bool:

@@ -2,7 +2,7 @@ import type { Manifest, Prediction } from "./api";
 import type { Row } from "./chart";
 import { layOver } from "./overlay";
 import type { Picture } from "./picture";
-import { classOf, hasKinds, ranked, read, type Reading } from "./reading";
+import { classOf, hasKinds, ranked, read, stated, type Reading } from "./reading";
 import { decimal, exactPercent, fill, finePercent, knows, percent, phrase, words } from "./words";
 
 /** An answer as it stands in its card. */
@@ -87,18 +87,22 @@ function fillWarnings(
 }
 
 function fillConfidence(element: HTMLElement, prediction: Prediction, manifest: Manifest): void {
+  const about = stated(prediction, manifest);
   const predicted = classOf(manifest, prediction.prediction);
-  const confidence = prediction.probabilities[predicted.id] ?? 0;
-  const name = phrase(predicted.name);
-  const title = fill(words.confidence.predicted, { name });
+  const confidence = prediction.probabilities[about.id] ?? 0;
+  const title = fill(words.confidence.predicted, { name: phrase(about.name) });
   put(element, "confidence-name", title);
   put(element, "confidence", percent(confidence));
-  fillMeter(find(element, "confidence-meter"), title, confidence, predicted.malignant);
+  fillMeter(find(element, "confidence-meter"), title, confidence, about.malignant);
 
   const [likeliest] = ranked(prediction, manifest)[0] ?? [predicted];
   const note = find(element, "offset");
   note.hidden = likeliest.id === predicted.id;
-  note.textContent = fill(words.confidence.offset, { name, likeliest: phrase(likeliest.name) });
+  const { offset, graver } = words.confidence;
+  note.textContent = fill(about.id === predicted.id ? offset : graver, {
+    name: phrase(predicted.name),
+    likeliest: phrase(likeliest.name),
+  });
 
   const point = manifest.operating_points[0];
   const malignant = prediction.malignant_probability;
@@ -125,8 +129,8 @@ function fillMeter(meter: HTMLElement, label: string, value: number, malignant: 
 }
 
 function fillSet(element: HTMLElement, prediction: Prediction, manifest: Manifest): void {
-  const predicted = classOf(manifest, prediction.prediction);
-  const others = prediction.prediction_set.filter((id) => id !== predicted.id);
+  const about = stated(prediction, manifest);
+  const others = prediction.prediction_set.filter((id) => id !== about.id);
   const list = find(element, "set-list");
   for (const id of others) {
     const { name, malignant } = classOf(manifest, id);
@@ -138,33 +142,29 @@ function fillSet(element: HTMLElement, prediction: Prediction, manifest: Manifes
   }
   list.hidden = others.length === 0;
   find(element, "set-alone").hidden = others.length > 0;
-  const isListed = prediction.prediction_set.includes(predicted.id);
+  const isListed = prediction.prediction_set.includes(about.id);
   const listed = others.length > 0 ? words.set.why : words.set.why_alone;
   const why = isListed ? listed : words.set.why_without;
   const coverage = percent(1 - manifest.conformal.alpha);
-  put(element, "set-why", fill(why, { name: phrase(predicted.name), coverage }));
+  put(element, "set-why", fill(why, { name: phrase(about.name), coverage }));
 }
 
 function fillAbout(element: HTMLElement, prediction: Prediction, manifest: Manifest): void {
-  const predicted = classOf(manifest, prediction.prediction);
-  put(element, "about-name", predicted.name);
-  put(element, "about-kind", kind(predicted.malignant));
-  find(element, "about-kind").toggleAttribute("data-malignant", predicted.malignant);
-  put(element, "about-text", predicted.description);
+  const about = stated(prediction, manifest);
+  put(element, "about-name", about.name);
+  put(element, "about-kind", kind(about.malignant));
+  find(element, "about-kind").toggleAttribute("data-malignant", about.malignant);
+  put(element, "about-text", about.description);
   const { counts } = manifest.conformal;
   const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  put(
-    element,
-    "about-common",
-    fill(words.about.common, { count: counts[predicted.id] ?? 0, total }),
-  );
-  put(element, "about-source", fill(words.about.source, { source: predicted.source }));
+  put(element, "about-common", fill(words.about.common, { count: counts[about.id] ?? 0, total }));
+  put(element, "about-source", fill(words.about.source, { source: about.source }));
   const more = find(element, "about-more");
   const pages = more.dataset["pages"]?.split(" ") ?? [];
-  more.hidden = !knows(manifest) || !pages.includes(predicted.id);
-  more.querySelector("a")?.setAttribute("href", `/diagnoses/${predicted.id}`);
+  more.hidden = !knows(manifest) || !pages.includes(about.id);
+  more.querySelector("a")?.setAttribute("href", `/diagnoses/${about.id}`);
   const list = find(element, "others");
-  for (const other of manifest.classes.filter((c) => c.id !== predicted.id)) {
+  for (const other of manifest.classes.filter((c) => c.id !== about.id)) {
     const item = cloneRow(element, "other-row");
     put(item, "name", other.name);
     put(item, "kind", kind(other.malignant));

@@ -3,6 +3,9 @@ import { ramp } from "./ramp";
 
 const SIDE = 256;
 
+/** In widths or heights of the picture. `answer.html.jinja` has the same. */
+const LEAST_MARGIN = 0.01;
+
 /** Evidence from 0 to 1, row by row. */
 interface Field {
   width: number;
@@ -44,13 +47,18 @@ export function clearHeatmap(canvas: HTMLCanvasElement): void {
   canvas.width = 0;
 }
 
-/** Lays `canvas` over the part of the picture that the model saw. */
-export function place(canvas: HTMLCanvasElement, view: Prediction["view"]): void {
+/** Lays `element` over the part of the picture that the model saw. */
+export function place(element: HTMLElement, view: Prediction["view"]): void {
   const [left, top, right, bottom] = view;
-  canvas.style.left = `${left * 100}%`;
-  canvas.style.top = `${top * 100}%`;
-  canvas.style.width = `${(right - left) * 100}%`;
-  canvas.style.height = `${(bottom - top) * 100}%`;
+  element.style.left = `${left * 100}%`;
+  element.style.top = `${top * 100}%`;
+  element.style.width = `${(right - left) * 100}%`;
+  element.style.height = `${(bottom - top) * 100}%`;
+}
+
+/** Whether the model saw so much less than the whole picture that it has to be said. */
+export function isPart([left, top]: Prediction["view"]): boolean {
+  return Math.max(left, top) > LEAST_MARGIN;
 }
 
 async function read(uri: string): Promise<Field> {

@@ -1,15 +1,15 @@
 import type { Manifest, Prediction } from "./api";
-import { paintHeatmap, place } from "./heatmap";
+import { isPart, paintHeatmap, place } from "./heatmap";
 import type { Picture } from "./picture";
 import { paintLegend } from "./ramp";
-import { classOf, ranked } from "./reading";
+import { classOf, ranked, stated } from "./reading";
 import { fill, inPercent, phrase, words } from "./words";
 
 /** Pixels: the tallest that a picture in portrait stands. */
 const MAX_HEIGHT = 420;
 
 /**
- * Lays the heatmap of the predicted class over a copy of the picture, and lets its class and its
+ * Lays the heatmap of the class that the answer is about over a copy of the picture, and lets its class and its
  * strength be chosen. Removes `section` where there is no picture to show or no map.
  */
 export function layOver(
@@ -41,9 +41,11 @@ export function layOver(
   picture.height = size.height;
   part("map-frame").style.maxWidth = `${(MAX_HEIGHT * size.width) / size.height}px`;
   place(canvas, view);
+  place(part("map-view"), view);
+  for (const name of ["map-view", "map-view-note"]) part(name).hidden = !isPart(view);
   paintLegend(part<HTMLCanvasElement>("map-legend"));
   choice.replaceChildren(...ranked(prediction, manifest).map(([c]) => new Option(c.name, c.id)));
-  choice.value = prediction.prediction;
+  choice.value = stated(prediction, manifest).id;
 
   const paint = async (): Promise<void> => {
     const id = choice.value;

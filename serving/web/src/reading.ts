@@ -42,10 +42,10 @@ export function read(prediction: Prediction, manifest: Manifest): Reading {
 }
 
 /**
- * The class that the words are about: the predicted one, but where it is benign only by its offset,
- * the malignant one that is likelier.
+ * The class that an answer is about, in its words, map and list: the predicted one, but where that is
+ * benign only by its offset, the malignant one that is likelier.
  */
-function stated(prediction: Prediction, manifest: Manifest): ClassInfo {
+export function stated(prediction: Prediction, manifest: Manifest): ClassInfo {
   const predicted = classOf(manifest, prediction.prediction);
   const likeliest = ranked(prediction, manifest)[0]?.[0];
   const isSuspicious = prediction.verdict === "suspicious";

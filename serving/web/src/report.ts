@@ -1,6 +1,6 @@
 import type { Answered, Card } from "./card";
 import { paintHeatmap, place } from "./heatmap";
-import { classOf, hasKinds, ranked, read } from "./reading";
+import { classOf, hasKinds, ranked, read, stated } from "./reading";
 import { decimal, exactPercent, fill, finePercent, moment, percent, phrase, words } from "./words";
 
 /** The most classes whose probability is printed: the report is one page. */
@@ -91,7 +91,8 @@ function make(answered: Answered): Report {
   const images = ["picture", "under"].map((name) => slot<HTMLImageElement>(name));
   if (card.shown) for (const image of images) image.src = card.shown;
   const pictures = Promise.all(images.map((image) => image.decode()));
-  const heatmap = prediction.heatmaps?.[prediction.prediction];
+  const about = stated(prediction, manifest);
+  const heatmap = prediction.heatmaps?.[about.id];
   const part = (name: string): Element | null => element.querySelector(`[data-part=${name}]`);
   let painted: Promise<unknown> = Promise.resolve();
   if (prediction.refused) part("numbers")?.remove();
@@ -99,8 +100,7 @@ function make(answered: Answered): Report {
   if (prediction.refused || !heatmap) {
     part("map")?.remove();
   } else {
-    const name = phrase(classOf(manifest, prediction.prediction).name);
-    put("map-title", fill(words.report.map, { name }));
+    put("map-title", fill(words.report.map, { name: phrase(about.name) }));
     const canvas = slot<HTMLCanvasElement>("heatmap");
     place(canvas, prediction.view);
     painted = paintHeatmap(canvas, heatmap);
@@ -139,7 +139,7 @@ function fillNumbers(
   const malignant = { chance: finePercent(chance ?? 0), line };
   put("malignant", chance === null || !point ? "" : fill(words.report.malignant, malignant));
   const others = prediction.prediction_set
-    .filter((id) => id !== prediction.prediction)
+    .filter((id) => id !== stated(prediction, manifest).id)
     .map((id) => classOf(manifest, id).name);
   put("set", others.length > 0 ? fill(words.report.set, { list: others.join(", ") }) : "");
 }

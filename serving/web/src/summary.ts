@@ -1,6 +1,6 @@
 import type { Card } from "./card";
 import { toCsv } from "./csv";
-import { classOf, type Tone } from "./reading";
+import { stated, type Tone } from "./reading";
 import { save } from "./save";
 import { percent, words } from "./words";
 
@@ -94,8 +94,8 @@ function entryOf(card: Card): Entry {
       key: { picture: name, reading: rank, likeliest: null, confidence: null, malignant: null },
     };
   }
-  const likeliest = classOf(manifest, prediction.prediction).name;
-  const confidence = prediction.probabilities[prediction.prediction] ?? 0;
+  const { id, name: likeliest } = stated(prediction, manifest);
+  const confidence = prediction.probabilities[id] ?? 0;
   const malignant = prediction.malignant_probability;
   return {
     card,

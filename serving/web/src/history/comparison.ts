@@ -1,5 +1,5 @@
 import { clearHeatmap, paintHeatmap, place } from "../heatmap";
-import { ranked } from "../reading";
+import { ranked, stated } from "../reading";
 import { fill, moment, percent, translate, words } from "../words";
 import type { Result } from "./result";
 import { chanceOf, headlineOf } from "./telling";
@@ -58,7 +58,8 @@ function fillSide(side: HTMLElement, result: Result, urlOf: (blob: Blob) => stri
   slot(side, "headline").textContent = headlineOf(result);
   slot(side, "malignant").textContent = chanceOf(result);
   slot(side, "model").textContent = fill(words.history.read_by, { model: manifest.title });
-  const others = ranked(prediction, manifest).filter(([{ id }]) => id !== prediction.prediction);
+  const about = stated(prediction, manifest);
+  const others = ranked(prediction, manifest).filter(([{ id }]) => id !== about.id);
   const numbers = prediction.refused ? [] : others.slice(0, MOST_NUMBERS);
   slot(side, "numbers").replaceChildren(
     ...numbers.map(([{ name }, probability]) => {
@@ -70,7 +71,7 @@ function fillSide(side: HTMLElement, result: Result, urlOf: (blob: Blob) => stri
   );
   const canvas = slot<HTMLCanvasElement>(side, "map");
   clearHeatmap(canvas);
-  const map = prediction.refused ? undefined : prediction.heatmaps?.[prediction.prediction];
+  const map = prediction.refused ? undefined : prediction.heatmaps?.[about.id];
   if (!map) return;
   place(canvas, prediction.view);
   void paintHeatmap(canvas, map);

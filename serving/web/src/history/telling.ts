@@ -1,4 +1,4 @@
-import { classOf, read } from "../reading";
+import { read, stated } from "../reading";
 import { fill, percent, translate, words } from "../words";
 import type { Result } from "./result";
 
@@ -6,7 +6,7 @@ import type { Result } from "./result";
 export function headlineOf({ prediction, manifest }: Result): string {
   if (prediction.refused) return words.history.refused;
   const shown = translate(manifest);
-  const { id, name } = classOf(shown, prediction.prediction);
+  const { id, name } = stated(prediction, shown);
   const chance = percent(prediction.probabilities[id] ?? 0);
   const told = fill(words.history.probability, { name, percent: chance });
   const { tone } = read(prediction, shown);
