@@ -16,6 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 MADE := $(VENV)/.made
 WEB := serving/web
 PEERS := $(VENV)/.peers
+LIGHTHOUSE := $(VENV)/.lighthouse/node_modules/.bin/lighthouse
 PAGE := serving/static/.vite/manifest.json
 # Tailwind reads the class names out of the templates; words and colours are shared: they make the page too.
 PAGE_SOURCES := $(shell find $(WEB) serving/templates serving/words serving/ramp.json -type f -not -path '*/node_modules/*')
@@ -27,7 +28,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help serve test lint format data train export evaluate bench bench-training \
-  screenshots audit clean
+  screenshots lighthouse audit clean
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +78,10 @@ bench-training: $(MADE)/all ## MODEL beside what one would use instead: feeding 
 
 screenshots: $(MADE)/all $(PAGE) ## The page's main states as pictures in docs (needs Chromium)
 	$(BIN)/python -m tests.e2e.screenshots $(ARGS)
+
+lighthouse: $(MADE)/all $(PAGE) ## The page under Lighthouse: 95 or more in everything, or it fails (needs Chromium)
+	@test -e $(LIGHTHOUSE) || npm install --silent --no-save --prefix $(VENV)/.lighthouse lighthouse@13.5.0
+	$(BIN)/python -m tests.e2e.lighthouse --program $(LIGHTHOUSE) $(ARGS)
 
 audit: ## Known flaws in the packages that are pinned, as PyPI and npm publish them
 	$(PYTHON) -m venv $(VENV)/.audit

@@ -24,7 +24,7 @@ METRICS = f"{FOLDER}/metrics.json"
 _FOLD = re.compile(r"^<details><summary>([^<]*)</summary>$(.*?)^</details>$", re.M | re.S)
 """The one piece of HTML that a card holds."""
 
-_REGION = '<div class="table" role="region" tabindex="0" aria-label="{label}">'
+_REGION = '<div class="table" role="region" tabindex="0" aria-label="{label} {number}">'
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -77,7 +77,7 @@ def measured(model: Classifier) -> Measured | None:
 def card(model: Classifier, address: str, table: str) -> str | None:
     """The model's card as HTML, None where it has none.
 
-    Its files stand at `address`; `table` is what a screen reader calls a table that scrolls. The
+    Its files stand at `address`; `table` is what a screen reader calls a table that scrolls, with its number. The
     card's own HTML is shown as text, and pictures from elsewhere only as their words.
     """
     digest = model.manifest.files.get(CARD)
@@ -92,7 +92,7 @@ def _render(folder: Path, digest: str, address: str, table: str) -> str | None:
     except (OSError, UnicodeDecodeError):
         return None
     markdown = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Card).enable("table")
-    env = {"folder": folder / FOLDER, "address": address, "table": table}
+    env = {"folder": folder / FOLDER, "address": address, "table": table, "tables": 0}
     # The page has the title, and says more of what the model is.
     text = re.sub(r"\A# .*\n", "", text)
     # before, then by turns: a summary, what it folds, what comes after
@@ -123,7 +123,8 @@ class _Card(RendererHTML):
     def table_open(
         self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType
     ) -> str:
-        region = _REGION.format(label=html.escape(env["table"]))
+        env["tables"] += 1
+        region = _REGION.format(label=html.escape(env["table"]), number=env["tables"])
         return region + self.renderToken(tokens, i, options, env)
 
     def table_close(

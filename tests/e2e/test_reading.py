@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, ViewportSize, expect
 
+from serving.settings import CHECKOUT
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
 from tests.e2e.conftest import OpenPage
+from tests.e2e.server import served
 from tests.e2e.test_layout import overhang, violations
 from tests.e2e.uploads import analyse, choose, jpeg, lesion
 
@@ -31,6 +34,20 @@ def test_axe_finds_nothing_on_the_pages_to_read(
     assert violations(page) == []
     page.locator("[popovertarget=menu]").click()
     assert violations(page) == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (375, "light")])
+def test_axe_finds_nothing_in_the_cards_that_ship(
+    browser: Browser, width: int, scheme: Literal["dark", "light"]
+) -> None:
+    with served(CHECKOUT / "artifacts") as address:
+        for path in ("/models/mobilenet", "/models/cnn"):
+            viewport = ViewportSize(width=width, height=800)
+            with browser.new_page(viewport=viewport, color_scheme=scheme) as page:
+                page.goto(address + path)
+                expect(page.locator("main table").first).to_be_visible()
+                assert overhang(page) == []
+                assert violations(page) == []
 
 
 @pytest.mark.parametrize("width", [1280, 375])
@@ -65,7 +82,7 @@ def test_the_keyboard_alone_switches_the_language(open_page: OpenPage) -> None:
     ("locale", "redness", "headline"),
     [
         ("de-DE", SUSPICIOUS_REDNESS, "Verdächtig: Anzeichen für Melanom"),
-        ("de-DE", HARMLESS_REDNESS, "Für dieses Modell unverdächtig: am ehesten"),
+        ("de-DE", HARMLESS_REDNESS, "Für dieses Modell nicht verdächtig: am ehesten"),
         ("es-ES", SUSPICIOUS_REDNESS, "Sospechoso: indicios de melanoma"),
     ],
 )
