@@ -38,10 +38,12 @@ def evaluate_artifact(
     pictures: Pictures,
     settings: ReportSettings,
     travel: Mapping[str, Any] | None = None,
+    skipped: list[str] | None = None,
 ) -> Evaluation:
     """Measures the artifact in `folder` over the test part of `pictures` and puts the report there.
 
-    `travel` describes sets of other clinics. The headline figures go into the manifest, whose
+    `travel` describes sets of other clinics. Where `skipped` is given, pictures that cannot be
+    decoded are left out and named there. The headline figures go into the manifest, whose
     hashes then cover the report.
 
     Raises:
@@ -67,6 +69,7 @@ def evaluate_artifact(
         [f"make evaluate MODEL={manifest.name}"],
         settings,
         split_digest=found,
+        skipped=skipped,
         names={c.id: c.name for c in pictures.classes},
         masks=pictures.sets[0].mask_folder,
         travel=read_travel(travel or {}, manifest.class_ids, pictures),
@@ -188,8 +191,7 @@ def command(
     except (ArtifactError, DataError, SettingsError) as error:
         raise click.ClickException(str(error)) from error
     if skipped:
-        shown = [*skipped[:_NAMED_AT_MOST], *(["…"] if len(skipped) > _NAMED_AT_MOST else [])]
-        click.echo("\n  ".join([f"Left out {len(skipped)}:", *shown]), err=True)
+        click.echo(_left_out(skipped), err=True)
     click.echo(_summary(evaluation))
     click.echo(f"Report: {out / CARD_FILE}")
 
@@ -207,6 +209,11 @@ def _settings(resamples: int | None) -> ReportSettings:
     if resamples is None:
         return settings
     return msgspec.structs.replace(settings, resamples=resamples)
+
+
+def _left_out(skipped: Sequence[str]) -> str:
+    shown = [*skipped[:_NAMED_AT_MOST], *(["…"] if len(skipped) > _NAMED_AT_MOST else [])]
+    return "\n  ".join([f"Left out {len(skipped)}:", *shown])
 
 
 def _line(name: str, folders: int, labels: Path, masks: Path | None, partial: bool) -> str:
@@ -239,9 +246,12 @@ def main(config: DictConfig) -> None:
         data: Any = OmegaConf.to_container(config.data, resolve=True)
         travel: Any = OmegaConf.to_container(config.travel, resolve=True)
         settings = ReportSettings.read(config)
-        evaluation = evaluate_artifact(folder, read_sets(data, seed), settings, travel)
+        skipped: list[str] | None = [] if data["unreadable"] == "skip" else None
+        evaluation = evaluate_artifact(folder, read_sets(data, seed), settings, travel, skipped)
     except (ArtifactError, DataError) as error:
         sys.exit(f"error: {error}")
+    if skipped:
+        print(_left_out(skipped), file=sys.stderr)
     print(_summary(evaluation))
     print(f"Report: {folder / REPORT / CARD_FILE}")
 

@@ -104,7 +104,8 @@ def export(config: DictConfig) -> Path:
     answers = read_answers(trained, pictures)
     chosen = checkpoint_files(run, plain(config.checkpoint))
     network = cast(Network, load_network(trained, chosen, len(answers.classes)))
-    learned_from = decode(trained, pictures, answers).part("train")
+    cached = decode(trained, pictures, answers)
+    learned_from = cached.part("train")
     drawn = learned_from.drawn
     seen = drawn(config.norms.pictures, _BATCH, config.seed, "renewing the norms")
     renew(cast(nn.Module, network), seen)
@@ -114,7 +115,10 @@ def export(config: DictConfig) -> Path:
     graph = ServedGraph(network, novelty).eval()
     model = to_onnx(graph, trained.model.preprocessing.size)
 
-    calibrating = _Part.read("calibration", pictures, trained, answers)
+    def read(name: Part) -> _Part:
+        return _Part.read(name, cached.readable(pictures.parts[name]), trained, answers)
+
+    calibrating = read("calibration")
     folder = Path(config.artifacts) / str(trained.model.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Written beside and then moved, so that an export which fails leaves the old artifact alone.
@@ -131,7 +135,7 @@ def export(config: DictConfig) -> Path:
         if config.quantise.enabled:
             settings = msgspec.convert(plain(config.quantise), QuantiseSettings)
             integers = quantise(model, list(_augmented(config, trained, learned_from)), settings)
-            held_out = _Part.read("validation", pictures, trained, answers)
+            held_out = read("validation")
             quantisation = _pass_gate(config, model, integers, manifest, made, held_out)
             if quantisation.passed:
                 manifest = _fit(config, integers, manifest, made, calibrating)
@@ -155,8 +159,10 @@ class _Part(msgspec.Struct, frozen=True):
     labels: npt.NDArray[np.int64]
 
     @classmethod
-    def read(cls, name: Part, pictures: Pictures, trained: DictConfig, answers: Answers) -> _Part:
-        preprocessing, listed = read_preprocessing(trained), pictures.parts[name]
+    def read(
+        cls, name: Part, listed: list[LabelledPicture], trained: DictConfig, answers: Answers
+    ) -> _Part:
+        preprocessing = read_preprocessing(trained)
         shown = tqdm(listed, f"reading the {name} split", unit="picture")
         prepared = [prepare(picture.path.read_bytes(), preprocessing) for picture in shown]
         return cls(listed, prepared, answers.indices([p.label for p in listed]))

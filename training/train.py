@@ -50,6 +50,9 @@ def train(config: DictConfig) -> Path:
     answers = read_answers(config, pictures)
     teacher = load_teacher(config.model.teacher.checkpoints, pictures, answers)
     data = read_data(config, pictures, answers, teacher)
+    split_digest = digest(pictures.parts)
+    # From here on a picture is a row of the cache and a class.
+    del pictures
     if teacher is not None:
         title = "renewing the teacher's norms"
         renew(teacher.network, data.train.drawn(_RENEWING, 64, config.seed, title))
@@ -70,7 +73,7 @@ def train(config: DictConfig) -> Path:
     score = checkpoint.best_model_score
     finished = record.Record(
         weights=weights,
-        split_digest=digest(pictures.parts),
+        split_digest=split_digest,
         commit=commit,
         hardware=record.hardware(trainer.strategy.root_device),
         seconds=timers[0].time_elapsed() if timers else time.monotonic() - start,
@@ -112,6 +115,8 @@ def decode(
         msgspec.structs.replace(preprocessing, size=side or preprocessing.size),
         Path(config.cache_dir).expanduser(),
         config.data.limit,
+        # Runs from before this was a choice have no such entry.
+        config.data.get("unreadable", "fail"),
     )
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from filelock import FileLock
 from tqdm import tqdm
 
+from serving.cores import available_cores
 from serving.manifest import Preprocessing
 from serving.pictures import Limits, PictureError, Pixels, prepare
 from training.labels import DataError, LabelledPicture
@@ -19,27 +21,75 @@ from training.labels import DataError, LabelledPicture
 VERSION = 1
 """Part of every key: raise it where the way from bytes to pixels changes."""
 
+_AT_ONCE = 2048
+"""Pictures decoded between one note of how far a build is and the next."""
+
 _NAMED_AT_MOST = 10
 # Training pictures are trusted more than uploads: only what no camera makes is refused.
 _LIMITS = Limits(max_bytes=500_000_000, max_pixels=250_000_000)
 
 
+class Cache(msgspec.Struct, frozen=True):
+    """Decoded pictures, and what was wrong with those that could not be."""
+
+    pixels: Pixels
+    """A read-only memory map, `[N, S, S, 3] uint8`; black where a picture could not be decoded."""
+    problems: dict[int, str]
+    """By the picture's place."""
+
+
 def open_cache(
     pictures: Sequence[LabelledPicture], preprocessing: Preprocessing, folder: Path
-) -> Pixels:
-    """The pixels of `pictures` as a read-only memory map `[N, S, S, 3] uint8`, in their order.
+) -> Cache:
+    """The pixels of `pictures`, in their order.
 
-    What is not yet in `folder` is decoded on all cores, with a progress bar. A cache is found again
-    by its pictures' names, sizes and times of change and by how they were prepared.
+    What is not yet in `folder` is decoded on all cores, with a progress bar; a build that was
+    broken off goes on where it stopped, and of several processes one builds while the others wait.
+    A cache is found again by its pictures' names, sizes and times of change and by how they were
+    prepared.
 
     Raises:
-        DataError: naming every picture that cannot be decoded; nothing is kept then.
+        DataError: where a picture's file is missing.
     """
     path = folder / f"{_key(pictures, preprocessing)}.npy"
-    if not path.exists():
-        _build(path, pictures, preprocessing)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            _build(path, pictures, preprocessing)
     pixels: Pixels = np.load(path, mmap_mode="r")
-    return pixels
+    return Cache(pixels, _Progress.read(path).problems)
+
+
+def describe(problems: Collection[str]) -> str:
+    """Names pictures that cannot be decoded, the first of them one by one."""
+    rest = len(problems) - _NAMED_AT_MOST
+    return "\n".join(
+        [
+            f"{len(problems)} picture{'s' * (len(problems) != 1)} cannot be decoded:",
+            *(f"  {line}" for line in itertools.islice(problems, _NAMED_AT_MOST)),
+            *([f"  and {rest} more"] if rest > 0 else []),
+        ]
+    )
+
+
+class _Progress(msgspec.Struct):
+    """How far a build is: so many pictures from the first on are decoded and on disk."""
+
+    decoded: int = 0
+    problems: dict[int, str] = {}
+
+    @classmethod
+    def read(cls, cache: Path) -> _Progress:
+        try:
+            return msgspec.json.decode(cache.with_suffix(".json").read_bytes(), type=cls)
+        except FileNotFoundError:
+            return cls()
+
+    def write(self, cache: Path) -> None:
+        """Writes it beside `cache`, whole or not at all."""
+        new = cache.with_suffix(".json.new")
+        new.write_bytes(msgspec.json.encode(self))
+        new.replace(cache.with_suffix(".json"))
 
 
 def _key(pictures: Sequence[LabelledPicture], preprocessing: Preprocessing) -> str:
@@ -58,42 +108,37 @@ def _key(pictures: Sequence[LabelledPicture], preprocessing: Preprocessing) -> s
 
 def _build(path: Path, pictures: Sequence[LabelledPicture], preprocessing: Preprocessing) -> None:
     size = preprocessing.size
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.stem}.{os.getpid()}.part")
-    shape = (len(pictures), size, size, 3)
-    pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
-    bad: list[str] = []
+    unfinished = path.with_suffix(".part")
+    if unfinished.exists():
+        pixels, progress = np.lib.format.open_memmap(unfinished, mode="r+"), _Progress.read(path)
+    else:
+        shape = (len(pictures), size, size, 3)
+        pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
+        progress = _Progress()
 
-    def decode(index: int) -> str | None:
+    def decode(index: int) -> tuple[int, str] | None:
         picture = pictures[index]
         try:
             pixels[index] = prepare(picture.path.read_bytes(), preprocessing, _LIMITS).pixels
         except (PictureError, OSError) as error:
-            return f"{picture.path}: {error}"
+            return index, f"{picture.path}: {error}"
         return None
 
-    try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            title = f"decoding {pictures[0].source}"
-            results = pool.map(decode, range(len(pictures)))
-            for problem in tqdm(results, title, len(pictures), unit="picture"):
+    bar = tqdm(
+        desc=f"decoding {pictures[0].source}",
+        total=len(pictures),
+        initial=progress.decoded,
+        unit="picture",
+    )
+    with bar, ThreadPoolExecutor(available_cores()) as pool:
+        for start in range(progress.decoded, len(pictures), _AT_ONCE):
+            stop = min(start + _AT_ONCE, len(pictures))
+            for problem in pool.map(decode, range(start, stop)):
                 if problem is not None:
-                    bad.append(problem)
-        if bad:
-            raise DataError(_describe(bad))
-        pixels.flush()
-        unfinished.replace(path)
-    finally:
-        del pixels
-        unfinished.unlink(missing_ok=True)
-
-
-def _describe(bad: list[str]) -> str:
-    rest = len(bad) - _NAMED_AT_MOST
-    lines = [
-        f"{len(bad)} pictures cannot be decoded:",
-        *(f"  {line}" for line in bad[:_NAMED_AT_MOST]),
-        *([f"  and {rest} more"] if rest > 0 else []),
-        "Get these files again, or take them out of the table.",
-    ]
-    return "\n".join(lines)
+                    progress.problems[problem[0]] = problem[1]
+                bar.update()
+            # First the pixels, then that they are there.
+            pixels.flush()
+            progress.decoded = stop
+            progress.write(path)
+    unfinished.replace(path)

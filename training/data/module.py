@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +17,16 @@ from tqdm import tqdm
 
 from serving.manifest import ClassInfo, Preprocessing
 from serving.pictures import Pixels
-from training.data.cache import open_cache
+from training.data.cache import describe, open_cache
 from training.data.sampling import PowerSampler, log_prior, prior_shift
 from training.data.sets import Pictures
 from training.data.splits import PARTS, Part
-from training.labels import LabelledPicture
+from training.labels import DataError, LabelledPicture
 
 Batch = tuple[Tensor, Tensor]
 """Pictures `[N, S, S, 3] uint8` and classes `[N] int64`."""
+
+Unreadable = Literal["fail", "skip"]
 
 
 class CachedPictures(Dataset[Batch]):
@@ -79,6 +82,7 @@ class CachedSets:
         preprocessing: Preprocessing,
         folder: Path,
         limit: int | None = None,
+        unreadable: Unreadable = "fail",
     ) -> None:
         """Decodes what is not yet in `folder`; one cache a set, so that a set more decodes only it.
 
@@ -88,9 +92,10 @@ class CachedSets:
             preprocessing: The way to the network's input.
             folder: Of the caches.
             limit: Take no more than about this many pictures of each part (for a fast trial).
+            unreadable: Whether pictures that cannot be decoded are an error, or named and left out.
 
         Raises:
-            DataError: naming every picture that cannot be decoded.
+            DataError: where they are an error, naming them.
         """
         self._answers = answers
         self._parts = {part: _thinned(each, limit) for part, each in pictures.parts.items()}
@@ -98,17 +103,32 @@ class CachedSets:
         listed = [picture for part in PARTS for picture in self._parts[part]]
         self._pixels: list[Pixels] = []
         self._place_of: dict[tuple[str, str], tuple[int, int]] = {}
+        self._unreadable: set[tuple[str, str]] = set()
+        problems: list[str] = []
         for index, source in enumerate(dict.fromkeys(picture.source for picture in listed)):
             of_set = sorted(
                 (p for p in listed if p.source == source), key=lambda picture: picture.image_id
             )
-            self._pixels.append(open_cache(of_set, preprocessing, folder))
-            places = {(source, p.image_id): (index, row) for row, p in enumerate(of_set)}
-            self._place_of.update(places)
+            cache = open_cache(of_set, preprocessing, folder)
+            self._pixels.append(cache.pixels)
+            problems += cache.problems.values()
+            self._unreadable |= {(source, of_set[row].image_id) for row in cache.problems}
+            self._place_of |= {(source, p.image_id): (index, row) for row, p in enumerate(of_set)}
+        if problems and unreadable == "fail":
+            raise DataError(
+                f"{describe(problems)}\nGet these files again, take them out of the table, or "
+                "leave them out with data.unreadable=skip."
+            )
+        if problems:
+            print(f"{describe(problems)}\nThey are left out.", file=sys.stderr)
+
+    def readable(self, pictures: Iterable[LabelledPicture]) -> list[LabelledPicture]:
+        """Those of `pictures` that were not left out because they cannot be decoded."""
+        return [p for p in pictures if (p.source, p.image_id) not in self._unreadable]
 
     def part(self, name: Part) -> CachedPictures:
         """The pictures of a part; those of extra sets belong to `train`."""
-        listed = self._parts[name]
+        listed = self.readable(self._parts[name])
         places = np.array([self._place_of[p.source, p.image_id] for p in listed], np.int64)
         labels = self._answers.indices([picture.label for picture in listed])
         return CachedPictures(self._pixels, places.reshape(-1, 2), labels)

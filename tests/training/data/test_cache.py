@@ -1,15 +1,21 @@
 """Pictures are decoded once, as serving decodes them, and every bad one is named."""
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from serving.manifest import Preprocessing
-from serving.pictures import prepare
+from serving.manifest import ClassInfo, Preprocessing
+from serving.pictures import Prepared, prepare
 from tests.drawings import draw_lesion, encode
 from training.data import cache
 from training.data.cache import open_cache
+from training.data.module import Answers, CachedSets, Unreadable
+from training.data.sets import Pictures
+from training.data.splits import Split
 from training.labels import DataError, LabelledPicture
 
 SQUASH = Preprocessing(fit="squash", size=24)
@@ -27,7 +33,7 @@ def written(folder: Path, count: int = 3) -> list[LabelledPicture]:
 
 def test_the_cache_holds_what_serving_would_see(tmp_path: Path) -> None:
     listed = written(tmp_path / "pictures")
-    pixels = open_cache(listed, SQUASH, tmp_path / "cache")
+    pixels = open_cache(listed, SQUASH, tmp_path / "cache").pixels
     assert isinstance(pixels, np.memmap)
     for row, picture in zip(pixels, listed, strict=True):
         np.testing.assert_array_equal(row, prepare(picture.path.read_bytes(), SQUASH).pixels)
@@ -35,30 +41,90 @@ def test_the_cache_holds_what_serving_would_see(tmp_path: Path) -> None:
 
 def test_a_second_run_decodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = written(tmp_path / "pictures")
-    first = np.array(open_cache(listed, SQUASH, tmp_path / "cache"))
+    first = np.array(open_cache(listed, SQUASH, tmp_path / "cache").pixels)
     monkeypatch.setattr(cache, "prepare", lambda *_: pytest.fail("decoded again"))
-    np.testing.assert_array_equal(open_cache(listed, SQUASH, tmp_path / "cache"), first)
+    np.testing.assert_array_equal(open_cache(listed, SQUASH, tmp_path / "cache").pixels, first)
 
 
 def test_a_changed_picture_or_another_size_is_decoded_anew(tmp_path: Path) -> None:
     listed = written(tmp_path / "pictures")
-    before = np.array(open_cache(listed, SQUASH, tmp_path / "cache"))
+    before = np.array(open_cache(listed, SQUASH, tmp_path / "cache").pixels)
     listed[1].path.write_bytes(encode(draw_lesion(9, 80, 60)))
-    after = open_cache(listed, SQUASH, tmp_path / "cache")
+    after = open_cache(listed, SQUASH, tmp_path / "cache").pixels
     assert (after[1] != before[1]).any()
-    larger = open_cache(listed, Preprocessing(fit="squash", size=32), tmp_path / "cache")
+    larger = open_cache(listed, Preprocessing(fit="squash", size=32), tmp_path / "cache").pixels
     assert larger.shape == (3, 32, 32, 3)
 
 
-def test_every_bad_picture_is_named_and_nothing_is_kept(tmp_path: Path) -> None:
+def test_every_bad_picture_is_named(tmp_path: Path) -> None:
     listed = written(tmp_path / "pictures", 4)
     listed[0].path.write_bytes(b"not a picture")
     listed[3].path.write_bytes(listed[3].path.read_bytes()[:300])
-    with pytest.raises(DataError, match="2 pictures cannot be decoded") as error:
+    for _ in range(2):  # the second time nothing is decoded
+        problems = open_cache(listed, SQUASH, tmp_path / "cache").problems
+        assert sorted(problems) == [0, 3]
+        assert "0.jpg" in problems[0]
+        assert "3.jpg" in problems[3]
+
+
+def test_a_build_that_was_broken_off_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = written(tmp_path / "pictures", 7)
+    listed[1].path.write_bytes(b"not a picture")
+    monkeypatch.setattr(cache, "_AT_ONCE", 2)
+    decoded: list[bytes] = []
+
+    def decode(data: bytes, *rest: Any) -> Prepared:
+        decoded.append(data)
+        if len(decoded) == 6:
+            raise KeyboardInterrupt
+        return prepare(data, *rest)
+
+    monkeypatch.setattr(cache, "prepare", decode)
+    with pytest.raises(KeyboardInterrupt):
         open_cache(listed, SQUASH, tmp_path / "cache")
-    assert "0.jpg" in str(error.value)
-    assert "3.jpg" in str(error.value)
-    assert list((tmp_path / "cache").iterdir()) == []
+    broken_off_after = len(decoded)
+    opened = open_cache(listed, SQUASH, tmp_path / "cache")
+    # The four that were noted down as done are not decoded again.
+    assert len(decoded) - broken_off_after == 3
+    assert list(opened.problems) == [1]
+    for row, picture in zip(opened.pixels[2:], listed[2:], strict=True):
+        np.testing.assert_array_equal(row, prepare(picture.path.read_bytes(), SQUASH).pixels)
+    assert not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_of_two_processes_one_builds_and_the_other_waits(tmp_path: Path) -> None:
+    listed = written(tmp_path / "pictures", 20)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        opening = [pool.submit(open_cache, listed, SQUASH, tmp_path / "cache") for _ in range(2)]
+        one, other = (each.result().pixels for each in opening)
+    np.testing.assert_array_equal(one, other)
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
+
+
+@pytest.mark.parametrize("unreadable", ["fail", "skip"])
+def test_bad_pictures_fail_or_are_left_out_as_asked(
+    tmp_path: Path, unreadable: Unreadable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = written(tmp_path / "pictures", 5)
+    listed[1].path.write_bytes(b"not a picture")
+    mole = ClassInfo(id="nv", name="Mole", description="", source="", malignant=False)
+    parts: Split = {"train": listed[:3], "validation": listed[3:4], "calibration": [], "test": []}
+    pictures = Pictures({**parts, "test": listed[4:]}, [], [mole], [])
+
+    def decoded() -> CachedSets:
+        answers = Answers([mole], None)
+        return CachedSets(pictures, answers, SQUASH, tmp_path / "cache", unreadable=unreadable)
+
+    if unreadable == "fail":
+        with pytest.raises(DataError, match=r"(?s)1 picture cannot.*1\.jpg.*unreadable=skip"):
+            decoded()
+        return
+    cached = decoded()
+    assert len(cached.part("train")) == 2
+    assert cached.readable(listed) == [listed[0], *listed[2:]]
+    assert "1.jpg" in capsys.readouterr().err
 
 
 def test_a_picture_that_went_missing_is_named(tmp_path: Path) -> None:
