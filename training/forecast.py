@@ -25,6 +25,8 @@ class EpochForecast(pl.Callback):
         loader = trainer.train_dataloader
         if pl_module.device.type != "cpu" or loader is None or not isinstance(pl_module, Learner):
             return
+        if not trainer.is_global_zero:
+            return
         batches = int(trainer.num_training_batches)
         dataset = loader.dataset
         batch = dataset.__getitems__(list(range(min(len(dataset), loader.batch_size))))

@@ -100,7 +100,7 @@ class Learner(pl.LightningModule):
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """The loss of one batch, logged."""
         loss = self.loss(batch, self.network)
-        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/loss", loss, prog_bar=True, sync_dist=True)
         return loss
 
     def loss(self, batch: Batch, network: nn.Module) -> Tensor:
@@ -145,7 +145,7 @@ class Learner(pl.LightningModule):
         self.balanced_accuracy.update(decision, labels)
         self.accuracy.update(scores, labels)
         self.auroc.update(scores.softmax(dim=1), labels)
-        self.log("val/loss", F.cross_entropy(scores, labels), on_epoch=True)
+        self.log("val/loss", F.cross_entropy(scores, labels), on_epoch=True, sync_dist=True)
         self.log("val/balanced_accuracy", self.balanced_accuracy, prog_bar=True)
         self.log("val/accuracy", self.accuracy)
         self.log("val/auroc", self.auroc)

@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, Timer
+from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
 from serving.manifest import ClassInfo, Preprocessing
@@ -44,8 +45,7 @@ def train(config: DictConfig) -> Path:
     quieten()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     run_dir = Path(config.run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.create(plain(config)), run_dir / CONFIG_FILE)
+    _begin(config, run_dir)
     pictures = read_config_sets(config)
     answers = read_answers(config, pictures)
     teacher = load_teacher(config.model.teacher.checkpoints, pictures, answers)
@@ -83,14 +83,25 @@ def train(config: DictConfig) -> Path:
         versions=record.versions(),
         teacher=None if teacher is None else teacher.origin,
     )
-    if trainer.is_global_zero:
-        record.write(finished, run_dir)
     best = Path(checkpoint.best_model_path)
+    _end(finished, run_dir, config.model.name, best)
+    return best
+
+
+@rank_zero_only
+def _begin(config: DictConfig, run_dir: Path) -> None:
+    """Of several processes only the first writes."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.create(plain(config)), run_dir / CONFIG_FILE)
+
+
+@rank_zero_only
+def _end(finished: record.Record, run_dir: Path, name: str, best: Path) -> None:
+    record.write(finished, run_dir)
     print(
-        f"{config.model.name} started from {weights}; the best checkpoint has {finished.scored_by} "
+        f"{name} started from {finished.weights}; the best checkpoint has {finished.scored_by} "
         f"{finished.best_score:.3f}: {best}"
     )
-    return best
 
 
 def read_config_sets(config: DictConfig) -> Pictures:

@@ -43,7 +43,13 @@ def draw_folders(root: Path, classes: Sequence[str], pictures: int = 8) -> Path:
 
 def compose(name: str, run: Path, *overrides: str) -> DictConfig:
     """The configuration `conf/NAME.yaml` for a few steps on small pictures, from scratch."""
-    quick = [
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(name, [*quick(run), *overrides])
+
+
+def quick(run: Path) -> list[str]:
+    """What makes a run in the folder `run` one of a few steps on small pictures, from scratch."""
+    return [
         f"run_dir={run}",
         f"cache_dir={run.parent / 'cache'}",
         "model.preprocessing.size=64",
@@ -57,5 +63,3 @@ def compose(name: str, run: Path, *overrides: str) -> DictConfig:
         "+trainer.enable_progress_bar=false",
         "~callbacks.progress",
     ]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(name, [*quick, *overrides])

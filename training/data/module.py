@@ -152,7 +152,7 @@ class PictureData(pl.LightningDataModule):
         Args:
             train: Those whose train part is shown.
             validation: Those whose validation part is looked at: the same, or of another size.
-            batch_size: Pictures a batch.
+            batch_size: Pictures a batch, of all processes that train together.
             sampling_power: See `PowerSampler`.
             seed: Of the order in which pictures are shown.
             workers: Processes that gather batches; 0 does it in the training process.
@@ -180,19 +180,34 @@ class PictureData(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of the train part, the last incomplete one left out."""
         pictures = self._train
-        sampler = PowerSampler(pictures.labels, self._power, self._seed)
+        rank, of = self._place
+        sampler = PowerSampler(pictures.labels, self._power, self._seed, rank, of)
         return self._loader(pictures, sampler, drop_last=len(pictures) >= self._batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the validation part, in order."""
-        return self._loader(self._validation, None, drop_last=False)
+        """Batches of the validation part, in order; each picture is one process's."""
+        rank, of = self._place
+        return self._loader(
+            self._validation, range(rank, len(self._validation), of), drop_last=False
+        )
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        """Which of how many processes this is."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _loader(
-        self, pictures: CachedPictures, sampler: PowerSampler | None, *, drop_last: bool
+        self, pictures: CachedPictures, sampler: Iterable[int], *, drop_last: bool
     ) -> DataLoader[Batch]:
+        _, of = self._place
+        if self._batch_size % of:
+            raise DataError(
+                f"A batch of {self._batch_size} pictures cannot be shared out to {of} processes. "
+                "Set model.batch_size to a multiple of their number."
+            )
         return DataLoader(
             pictures,
-            batch_size=self._batch_size,
+            batch_size=self._batch_size // of,
             sampler=sampler,
             drop_last=drop_last,
             collate_fn=_as_it_is,

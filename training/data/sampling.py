@@ -15,12 +15,16 @@ class PowerSampler(Sampler[int]):
 
     A class of n pictures is shown as often as n^(1 - power): 0 shows each picture once an epoch, 1
     all classes equally often. The order depends on `seed` and epoch only, so that a run which is
-    resumed sees what the run that went through would have seen.
+    resumed sees what the run that went through would have seen. Of several processes each takes its
+    turn in that one order, so that their batches together are those of a single process.
     """
 
-    def __init__(self, labels: npt.NDArray[np.int64], power: float, seed: int) -> None:
-        """Takes the class of each picture, `labels` `[N] int64`."""
+    def __init__(
+        self, labels: npt.NDArray[np.int64], power: float, seed: int, rank: int = 0, of: int = 1
+    ) -> None:
+        """Takes the class of each picture, `labels` `[N] int64`, and which process this is."""
         self._labels, self._power, self._seed = labels, power, seed
+        self._rank, self._of = rank, of
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -28,16 +32,21 @@ class PowerSampler(Sampler[int]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self._labels) // self._of
 
     def __iter__(self) -> Iterator[int]:
+        return iter(self._order()[self._rank : len(self) * self._of : self._of])
+
+    def _order(self) -> list[int]:
         generator = torch.Generator().manual_seed(self._seed * 100_003 + self._epoch)
+        count = len(self._labels)
         if self._power == 0:
-            return iter(torch.randperm(len(self), generator=generator).tolist())
+            order: list[int] = torch.randperm(count, generator=generator).tolist()
+            return order
         counts = np.bincount(self._labels)
         weights = torch.from_numpy(counts[self._labels].astype(np.float64) ** -self._power)
-        drawn = torch.multinomial(weights, len(self), replacement=True, generator=generator)
-        return iter(drawn.tolist())
+        drawn = torch.multinomial(weights, count, replacement=True, generator=generator)
+        return list(drawn.tolist())
 
 
 def prior_shift(labels: npt.NDArray[np.int64], power: float) -> npt.NDArray[np.float32]:
