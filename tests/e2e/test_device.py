@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -312,6 +313,31 @@ def test_where_fetching_fails_it_says_so_and_still_sends_nothing(open_page: Open
     assert "POST" not in {request.method for request in sent}
 
 
+def test_a_download_that_falls_silent_is_given_up(open_page: OpenPage) -> None:
+    page, _ = open_unkept(open_page)
+    page.route("**/assets/device/worker-*.js", hasten)
+    page.route("**/*.wasm", lambda _: None)
+    page.get_by_role("switch", name="On this device").check()
+    expect(page.locator("#device-problem")).to_contain_text(
+        "could not be fetched", timeout=PATIENCE
+    )
+
+
+def test_a_network_that_hangs_is_not_waited_for(browser: Browser, tmp_path: Path) -> None:
+    with browser.new_context(reduced_motion="reduce") as context:
+        page = context.new_page()
+        with served(make_artifacts(tmp_path)) as address:
+            page.goto(address)
+            switch_on(page)
+        # Whoever connects is never answered.
+        with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
+            page.goto(address, timeout=PATIENCE)
+            expect(page.locator("#dropzone")).to_be_visible()
+            expect(page.locator("#device-note")).to_contain_text(
+                "without a network", timeout=PATIENCE
+            )
+
+
 def test_a_model_that_was_altered_on_the_way_is_not_run(open_page: OpenPage) -> None:
     page, _ = open_unkept(open_page)
     page.route("**/model.onnx*", lambda route: route.fulfill(body=b"another graph"))
@@ -435,6 +461,15 @@ def test_the_page_can_be_installed(open_page: OpenPage) -> None:
     found = session.send("Page.getInstallabilityErrors")["installabilityErrors"]
     # As every page of a test is.
     assert [error for error in found if error["errorId"] != "in-incognito"] == []
+
+
+def hasten(route: Route) -> None:
+    """Has the worker wait for half a second where it would for a minute and a half."""
+    response = route.fetch()
+    headers = {k: v for k, v in response.headers.items() if k != "content-encoding"}
+    assert "9e4" in response.text()
+    body = response.text().replace("9e4", "500")
+    route.fulfill(status=200, headers=headers, body=body)
 
 
 def remove_cards(page: Page) -> None:

@@ -121,6 +121,17 @@ def test_a_server_that_falls_silent_is_given_up(open_page: OpenPage) -> None:
     page.wait_for_selector("#answers article")
 
 
+def test_a_server_that_never_describes_its_model_is_given_up(open_page: OpenPage) -> None:
+    page, _ = open_page()
+    page.clock.install()
+    page.route("**/api/v1/models/*", lambda _: None)
+    choose(page, lesion())
+    with page.expect_response("**/api/v1/predictions*"):
+        page.click("#analyse")
+    page.clock.run_for(100_000)
+    expect(page.get_by_text("has been silent")).to_be_visible()
+
+
 def test_leaving_for_another_language_asks_before_pictures_are_lost(open_page: OpenPage) -> None:
     page, _ = open_page(locale="en-GB")
     choose(page, lesion())

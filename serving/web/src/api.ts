@@ -1,3 +1,4 @@
+import { Watch } from "./silence";
 import { fill, isEnglish, translate, words } from "./words";
 
 export type Verdict = "suspicious" | "not_suspicious";
@@ -63,8 +64,6 @@ export async function fetchModelNames(): Promise<string[]> {
 
 /** Milliseconds for which a manifest is taken for the server's: a page may be open for days. */
 const MANIFEST_LASTS = 60_000;
-/** Milliseconds without a byte sent or an answer, after which nobody is believed to be there. */
-const LONGEST_SILENCE = 90_000;
 
 const manifests = new Map<string, Promise<Manifest>>();
 
@@ -83,56 +82,63 @@ export function fetchManifest(model: string): Promise<Manifest> {
  * Sends `picture` and resolves to its prediction, heatmaps included.
  * `onSent` is told the share of the picture that has been sent, from 0 to 1.
  */
-export function predict(
+export async function predict(
   picture: File,
   model: string,
   onSent: (share: number) => void,
   signal: AbortSignal,
 ): Promise<Prediction> {
-  const body = new FormData();
-  body.append("images", picture, picture.name);
   const query = new URLSearchParams({ model, heatmaps: "true" });
-  // fetch cannot tell how much of a body has been sent.
-  const request = new XMLHttpRequest();
-  request.open("POST", `/api/v1/predictions?${query}`);
-  request.setRequestHeader("Accept", "application/json, application/problem+json");
-  signal.addEventListener("abort", () => request.abort(), { once: true });
-  let silence: ReturnType<typeof setTimeout>;
-  return new Promise<Prediction>((resolve, reject) => {
-    const listen = (): void => {
-      clearTimeout(silence);
-      silence = setTimeout(() => {
-        reject(new Problem(words.problem.silent));
-        request.abort();
-      }, LONGEST_SILENCE);
-    };
-    request.upload.addEventListener("progress", (event) => {
-      listen();
-      if (event.lengthComputable) onSent(event.loaded / event.total);
-    });
-    request.addEventListener("load", () => {
-      const answer = parse(request.responseText);
-      if (request.status < 300 && Array.isArray(answer) && answer.length === 1) {
-        resolve(answer[0] as Prediction);
-      } else {
-        const retryAfter = request.getResponseHeader("Retry-After");
-        reject(problemFrom(answer, request.status, secondsOf(retryAfter)));
-      }
-    });
-    request.addEventListener("error", () => reject(new Problem(words.problem.network)));
-    request.addEventListener("abort", () => reject(new DOMException("Aborted", "AbortError")));
-    listen();
-    request.send(body);
-  }).finally(() => clearTimeout(silence));
+  const request = await post(`/api/v1/predictions?${query}`, picture, "text", onSent, signal);
+  const answer = parse(request.response as string);
+  if (request.status < 300 && Array.isArray(answer) && answer.length === 1) {
+    return answer[0] as Prediction;
+  }
+  const retryAfter = request.getResponseHeader("Retry-After");
+  throw problemFrom(answer, request.status, secondsOf(retryAfter));
 }
 
 /** A small JPEG of `picture` from the server, for a browser that cannot show it. */
 export async function fetchPreview(picture: File, signal: AbortSignal): Promise<Blob> {
+  const { status, response } = await post("/preview", picture, "blob", () => {}, signal);
+  if (status >= 300) throw new Problem(fill(words.problem.unexpected, { status }));
+  return response as Blob;
+}
+
+/** Sends `picture`; resolves when the answer is there, whatever its status. */
+function post(
+  address: string,
+  picture: File,
+  responseType: XMLHttpRequestResponseType,
+  onSent: (share: number) => void,
+  signal: AbortSignal,
+): Promise<XMLHttpRequest> {
   const body = new FormData();
   body.append("images", picture, picture.name);
-  const response = await fetch("/preview", { method: "POST", body, signal });
-  if (!response.ok) throw new Problem(fill(words.problem.unexpected, { status: response.status }));
-  return response.blob();
+  const watch = new Watch(signal);
+  // fetch cannot tell how much of a body has been sent.
+  const request = new XMLHttpRequest();
+  request.open("POST", address);
+  request.responseType = responseType;
+  request.setRequestHeader("Accept", "application/json, application/problem+json, image/*");
+  return new Promise<XMLHttpRequest>((resolve, reject) => {
+    watch.signal.addEventListener("abort", () => {
+      request.abort();
+      reject(
+        watch.wasSilent
+          ? new Problem(words.problem.silent)
+          : new DOMException("Aborted", "AbortError"),
+      );
+    });
+    request.upload.addEventListener("progress", (event) => {
+      watch.heard();
+      if (event.lengthComputable) onSent(event.loaded / event.total);
+    });
+    request.addEventListener("progress", () => watch.heard());
+    request.addEventListener("load", () => resolve(request));
+    request.addEventListener("error", () => reject(new Problem(words.problem.network)));
+    request.send(body);
+  }).finally(() => watch.end());
 }
 
 async function requestManifest(model: string): Promise<Manifest> {
@@ -140,15 +146,18 @@ async function requestManifest(model: string): Promise<Manifest> {
 }
 
 async function request(path: string): Promise<unknown> {
-  let response: Response;
+  const watch = new Watch();
   try {
-    response = await fetch(path);
-  } catch {
-    throw new Problem(words.problem.network);
+    const response = await fetch(path, { signal: watch.signal });
+    const answer = parse(await response.text());
+    if (!response.ok || answer === null) throw problemFrom(answer, response.status);
+    return answer;
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    throw new Problem(watch.wasSilent ? words.problem.silent : words.problem.network);
+  } finally {
+    watch.end();
   }
-  const answer = parse(await response.text());
-  if (!response.ok || answer === null) throw problemFrom(answer, response.status);
-  return answer;
 }
 
 function problemFrom(answer: unknown, status: number, retryAfter: number | null = null): Problem {

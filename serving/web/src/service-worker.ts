@@ -13,6 +13,8 @@ const PAGE = "/";
 const PAGES = [PAGE, "/history", "/diagnoses", "/models"];
 const MODELS = "/api/v1/models";
 const ASSETS = "/static/assets/";
+/** Milliseconds: a network that takes longer is not waited for where something is kept. */
+const LONGEST_WAIT = 4000;
 
 self.addEventListener("install", (event) => event.waitUntil(fill()));
 self.addEventListener("activate", (event) => event.waitUntil(takeOver()));
@@ -71,9 +73,15 @@ async function keptFirst(request: Request): Promise<Response> {
 }
 
 async function newestFirst(request: Request): Promise<Response> {
-  const fresh = await fetchAndKeep(request).catch(() => null);
+  const fetched = fetchAndKeep(request).catch(() => null);
+  const soon = await Promise.race([fetched, waitedInVain()]);
+  const fresh = soon ?? (await caches.match(request, { ignoreVary: true })) ?? (await fetched);
   if (fresh && fresh.status < 500) return fresh;
   return (await keptFor(request)) ?? fresh ?? Response.error();
+}
+
+function waitedInVain(): Promise<null> {
+  return new Promise((resolve) => setTimeout(resolve, LONGEST_WAIT, null));
 }
 
 /** What was kept for `request`; of a page rather in another language than nothing. */

@@ -1,4 +1,5 @@
 import type { Manifest } from "../api";
+import { Watch } from "../silence";
 
 /** A file that the device needs. */
 export interface Download {
@@ -35,6 +36,8 @@ export function graphsOf({ name, files }: Manifest): [preprocess: Download, mode
  * The bytes of each of `downloads`, from what is kept or else from the server. `onShare` is told
  * how much of what must be fetched has come, from 0 to 1; null where the server does not say of
  * how much.
+ *
+ * Rejects with a `DownloadError`, or as `signal` is aborted.
  */
 export async function obtain(
   downloads: Download[],
@@ -42,28 +45,16 @@ export async function obtain(
   signal: AbortSignal,
 ): Promise<Uint8Array[]> {
   const cache = await caches.open(KEPT);
-  const opened = await Promise.all(downloads.map((download) => open(cache, download, signal)));
-  const missing = opened.filter((each) => !each.kept);
-  const total = missing.reduce<number | null>(
-    (sum, { bytes }) => (sum === null || bytes === null ? null : sum + bytes),
-    0,
-  );
-  let come = 0;
-  const count = (more: number): void => {
-    come += more;
-    onShare(total === null ? null : Math.min(come / total, 1));
-  };
-  if (missing.length > 0) count(0);
-  const bodies = await Promise.all(
-    opened.map(({ response, kept }) => (kept ? bytesOf(response) : readBody(response, count))),
-  );
-  for (const [i, { download, kept }] of opened.entries()) {
-    const body = bodies[i];
-    if (kept || !body) continue;
-    await check(download, body);
-    await keep(cache, download, body);
+  const watch = new Watch(signal);
+  try {
+    return await obtainWatched(downloads, cache, onShare, watch);
+  } catch (error) {
+    signal.throwIfAborted();
+    watch.giveUp();
+    throw error instanceof DownloadError ? error : new DownloadError("network");
+  } finally {
+    watch.end();
   }
-  return bodies;
 }
 
 /** Whether each of `downloads` is kept. */
@@ -99,15 +90,43 @@ interface Opened {
   bytes: number | null;
 }
 
+async function obtainWatched(
+  downloads: Download[],
+  cache: Cache,
+  onShare: (share: number | null) => void,
+  watch: Watch,
+): Promise<Uint8Array[]> {
+  const opened = await Promise.all(
+    downloads.map((download) => open(cache, download, watch.signal)),
+  );
+  const missing = opened.filter((each) => !each.kept);
+  const total = missing.reduce<number | null>(
+    (sum, { bytes }) => (sum === null || bytes === null ? null : sum + bytes),
+    0,
+  );
+  let come = 0;
+  const count = (more: number): void => {
+    come += more;
+    watch.heard();
+    onShare(total === null ? null : Math.min(come / total, 1));
+  };
+  if (missing.length > 0) count(0);
+  const bodies = await Promise.all(
+    opened.map(({ response, kept }) => (kept ? bytesOf(response) : readBody(response, count))),
+  );
+  for (const [i, { download, kept }] of opened.entries()) {
+    const body = bodies[i];
+    if (kept || !body) continue;
+    await check(download, body);
+    await keep(cache, download, body);
+  }
+  return bodies;
+}
+
 async function open(cache: Cache, download: Download, signal: AbortSignal): Promise<Opened> {
   const kept = await cache.match(download.url);
   if (kept) return { download, response: kept, kept: true, bytes: null };
-  let response: Response;
-  try {
-    response = await fetch(download.url, { signal });
-  } catch (error) {
-    throw signal.aborted ? error : new DownloadError("network");
-  }
+  const response = await fetch(download.url, { signal });
   if (!response.ok) throw new DownloadError("network");
   // Of a compressed body the length is that of the compressed one.
   const isPlain = response.headers.get("content-encoding") === null;
@@ -123,14 +142,9 @@ async function open(cache: Cache, download: Download, signal: AbortSignal): Prom
 async function readBody(response: Response, count: (more: number) => void): Promise<Uint8Array> {
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   const reader = response.body?.getReader();
-  try {
-    for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
-      chunks.push(part.value);
-      count(part.value.length);
-    }
-  } catch (error) {
-    const wasAborted = error instanceof DOMException && error.name === "AbortError";
-    throw wasAborted ? error : new DownloadError("network");
+  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
+    chunks.push(part.value);
+    count(part.value.length);
   }
   return bytesOf(new Blob(chunks));
 }

@@ -1,5 +1,6 @@
 import { Problem } from "../api";
 import { setReader } from "../card";
+import { LONGEST_SILENCE } from "../silence";
 import { fill, percent, words } from "../words";
 import { isAnyKept, keepNothing } from "./downloads";
 import { fetchAll, hasAll, readOnDevice, rest } from "./reader";
@@ -117,6 +118,7 @@ async function installServiceWorker(): Promise<boolean> {
       };
       worker.addEventListener("statechange", settle);
       settle();
+      setTimeout(resolve, LONGEST_SILENCE, false);
     });
   } catch {
     return false;
