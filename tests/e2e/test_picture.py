@@ -87,15 +87,10 @@ def test_what_the_browser_cannot_decode_is_sent_as_it_came_and_answered(
     open_page: OpenPage,
 ) -> None:
     page, _ = open_page()
-    heic: FilePayload = {
-        "name": "IMG_0007.HEIC",
-        "mimeType": "image/heic",
-        "buffer": encode(draw_lesion(4), "HEIF"),
-    }
-    choose(page, heic)
+    choose(page, heic())
     expect(page.get_by_text("This browser cannot show this file")).to_be_visible()
     expect(page.get_by_role("button", name="Crop", exact=True)).to_be_hidden()
-    assert send(page) == heic["buffer"]
+    assert send(page) == heic()["buffer"]
     expect(page.locator("#answers h2")).to_contain_text("mole")
     # The server showed what the browser could not.
     picture = page.get_by_alt_text("The picture that was analysed: IMG_0007.HEIC")
@@ -104,6 +99,34 @@ def test_what_the_browser_cannot_decode_is_sent_as_it_came_and_answered(
     expect(page.locator("canvas[data-slot=map]")).to_be_visible()
     expect(page.locator("[data-card=note]")).to_have_text(pixels(600, 450))
     assert violations(page) == []
+
+
+def test_the_answer_waits_for_no_preview(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    held: list[Route] = []
+    page.route("**/preview", lambda route: held.append(route))
+    choose(page, heic())
+    with page.expect_request("**/preview"):
+        analyse(page)
+    expect(page.locator("#answers h2")).to_contain_text("mole")
+    expect(page.locator("canvas[data-slot=map]")).to_be_hidden()
+    for route in held:
+        route.continue_()
+    expect(page.locator("canvas[data-slot=map]")).to_be_visible()
+    expect(page.locator("[data-card=thumb]")).to_be_visible()
+    page.get_by_role("button", name="Keep").click()
+    page.get_by_role("button", name="Keep in this browser").click()
+    expect(page.get_by_role("link", name="Kept. To your history")).to_be_focused()
+
+
+def test_a_preview_that_fails_leaves_the_answer(open_page: OpenPage) -> None:
+    page, observer = open_page(locale="en-GB")
+    observer.forgive("ERR_FAILED")
+    page.route("**/preview", lambda route: route.abort())
+    choose(page, heic())
+    analyse(page)
+    expect(page.get_by_role("button", name="Print")).to_be_visible()
+    expect(page.get_by_role("button", name="Keep")).to_be_hidden()
 
 
 def test_an_avif_is_shown_and_answered(open_page: OpenPage) -> None:
@@ -231,6 +254,11 @@ def test_a_lesion_that_is_small_in_the_picture_is_offered_to_be_cut_out(
     expect(warning).to_contain_text("The lesion is small in the picture")
     warning.get_by_role("button", name="Crop the picture").click()
     expect(page.get_by_role("dialog", name="Put the lesion in the middle")).to_be_visible()
+
+
+def heic() -> FilePayload:
+    data = encode(draw_lesion(4), "HEIF")
+    return {"name": "IMG_0007.HEIC", "mimeType": "image/heic", "buffer": data}
 
 
 def pixels(width: int, height: int) -> str:

@@ -9,6 +9,8 @@ import { decimal, exactPercent, fill, finePercent, knows, percent, phrase, words
 export interface DrawnAnswer {
   element: HTMLElement;
   reading: Reading;
+  /** Shows where the model looked, once there is a picture to show it on. */
+  show: (picture: Picture) => void;
   /** Takes it off the page. */
   remove: () => void;
 }
@@ -41,13 +43,16 @@ export function makeAnswer(
   fillWarnings(element, prediction, crop);
   fillDetails(element, prediction, manifest);
   let stopChart = (): void => {};
+  let show = (_: Picture): void => {};
   if (prediction.refused) {
     for (const part of ["confidence", "map", "set", "chart", "about"])
       find(element, part, "part").remove();
   } else {
     find(element, "refusal", "part").remove();
     fillConfidence(element, prediction, manifest);
-    layOver(find(element, "map", "part"), prediction, manifest, picture);
+    const map = find(element, "map", "part");
+    show = (shown) => layOver(map, prediction, manifest, shown);
+    show(picture);
     fillSet(element, prediction, manifest);
     fillAbout(element, prediction, manifest);
     stopChart = fillChart(element, prediction, manifest);
@@ -55,6 +60,7 @@ export function makeAnswer(
   return {
     element,
     reading,
+    show,
     remove: () => {
       stopChart();
       element.remove();

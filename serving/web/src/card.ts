@@ -42,6 +42,8 @@ export interface Answered {
   /** The model's name; its manifest is beside it. */
   model: string;
   manifest: Manifest;
+  /** Milliseconds since 1970. */
+  date: number;
 }
 
 /** Where others may put what they add to a card that was answered. */
@@ -72,7 +74,7 @@ const underway = new Set<Card>();
 let reader: Reader = readOnServer;
 let count = 0;
 
-/** Calls `listener` with each answer, once its card shows it; returns what ends that. */
+/** Calls `listener` with each answer, once its card shows all of it; returns what ends that. */
 export function onAnswer(listener: (answered: Answered) => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -85,7 +87,7 @@ export function onAnswer(listener: (answered: Answered) => void): () => void {
 export function setReader(other: Reader = readOnServer): void {
   reader = other;
   if (other === readOnServer) return;
-  for (const card of underway) card.readAgain();
+  for (const card of underway) card.callBack();
 }
 
 /**
@@ -194,10 +196,11 @@ export class Card {
     this.#bar(null);
   }
 
-  /** Gives up the reading, and has the picture read anew. */
-  readAgain(): void {
+  /** Gives up what is being sent, and has the picture read anew where it has no answer yet. */
+  callBack(): void {
     underway.delete(this);
-    this.#desk.retry(this);
+    if (this.#answered) this.#run?.abort();
+    else this.#desk.retry(this);
   }
 
   /** Has the picture read; resolves when it was answered, failed or was given up. */
@@ -219,16 +222,14 @@ export class Card {
         fetchManifest(model),
       ]);
       run.signal.throwIfAborted();
-      await this.#borrow(prediction, run.signal);
-      run.signal.throwIfAborted();
-      const answered = { card: this, picture: picture.file, prediction, model, manifest };
+      const date = Date.now();
+      const answered = { card: this, picture: picture.file, prediction, model, manifest, date };
       const crop = this.#whole?.picture.size ? (): void => void this.crop() : null;
       this.#drawn = makeAnswer(prediction, manifest, this.#read.picture, crop);
       this.#slot("answer").replaceChildren(this.#drawn.element);
       this.#answered = answered;
-      this.#run = null;
       this.#go("answered");
-      for (const listener of listeners) listener(answered);
+      void this.#complete(answered, run);
     } catch (error) {
       if (run.signal.aborted) return;
       // What else was asked for it is of no use any more, and would go on telling its progress.
@@ -238,7 +239,8 @@ export class Card {
       this.#go("failed");
       if (!(error instanceof Problem)) throw error;
     } finally {
-      if (this.#run === null || this.#run === run) underway.delete(this);
+      const isOver = this.#run === run && !this.#answered;
+      if (this.#run === null || isOver) underway.delete(this);
     }
   }
 
@@ -278,14 +280,29 @@ export class Card {
     this.#show();
   }
 
+  /** Adds to an answer what it need not wait for. */
+  async #complete(answered: Answered, run: AbortController): Promise<void> {
+    await this.#borrow(answered.prediction, run.signal);
+    if (this.#run === run) {
+      this.#run = null;
+      underway.delete(this);
+    }
+    if (this.#answered !== answered || this.#gone) return;
+    for (const listener of listeners) listener(answered);
+  }
+
   /** Has the server show what this browser cannot; where the server has not seen it, nobody does. */
   async #borrow({ width, height }: Prediction, signal: AbortSignal): Promise<void> {
     const picture = this.#read?.picture;
     if (!picture || picture.size || reader !== readOnServer) return;
     try {
-      const url = URL.createObjectURL(await fetchPreview(picture.file, signal));
+      const preview = await fetchPreview(picture.file, signal);
+      signal.throwIfAborted();
       const size = { width, height };
-      this.#read = { picture: { ...picture, url, size }, original: size };
+      const borrowed = { ...picture, url: URL.createObjectURL(preview), size };
+      this.#read = { picture: borrowed, original: size };
+      this.#drawn?.show(borrowed);
+      this.#show();
     } catch {
       // The answer stands without its picture.
     }

@@ -9,8 +9,8 @@ import { fill, inPercent, phrase, words } from "./words";
 const MAX_HEIGHT = 420;
 
 /**
- * Lays the heatmap of the class that the answer is about over a copy of the picture, and lets its class and its
- * strength be chosen. Removes `section` where there is no picture to show or no map.
+ * Lays the heatmap of the class that the answer is about over a copy of the picture, and lets its
+ * class and its strength be chosen. Hides `section` where there is no picture to show or no map.
  */
 export function layOver(
   section: HTMLElement,
@@ -19,10 +19,8 @@ export function layOver(
   { file, url, size }: Picture,
 ): void {
   const { heatmaps, view } = prediction;
-  if (!heatmaps || !size) {
-    section.remove();
-    return;
-  }
+  section.hidden = !heatmaps || !size;
+  if (!heatmaps || !size) return;
   const part = <E extends HTMLElement = HTMLElement>(name: string): E => {
     const found = section.querySelector<E>(`[data-slot="${name}"]`);
     if (!found) throw new Error(`The answer has no slot ${name}`);
