@@ -15,7 +15,7 @@ export default defineConfig({
     emptyOutDir: true,
     // The templates find the hashed files through .vite/manifest.json.
     manifest: true,
-    rolldownOptions: { input: ["src/main.ts", "src/history/page.ts"] },
+    rolldownOptions: { input: ["src/early.ts", "src/main.ts", "src/history/page.ts"] },
     // A data: URI in a stylesheet or script would need a wider content security policy.
     assetsInlineLimit: 0,
   },

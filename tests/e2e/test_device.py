@@ -382,8 +382,23 @@ def test_a_form_whose_scripts_have_not_come_sends_nothing(open_page: OpenPage) -
     sent = listen(page)
     choose(page, lesion())
     page.click("#analyse")
+    expect(page.get_by_text("has not come yet")).to_be_visible()
     page.wait_for_timeout(500)
     assert "POST" not in {request.method for request in sent}
+
+
+def test_a_page_whose_scripts_cannot_be_fetched_is_one_without_scripts(
+    open_page: OpenPage,
+) -> None:
+    page, observer = open_unkept(open_page)
+    observer.forgive("ERR_FAILED")
+    page.route("**/assets/main-*.js", lambda route: route.abort())
+    page.reload()
+    expect(page.get_by_role("switch", name="On this device")).to_be_hidden()
+    expect(page.get_by_text("Drop pictures here")).to_be_hidden()
+    choose(page, lesion())
+    analyse(page)
+    expect(page.locator("#answers h2")).to_contain_text("mole")
 
 
 def test_what_is_new_on_the_server_is_fetched_before_it_says_to_need_no_network(

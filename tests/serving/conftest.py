@@ -46,6 +46,7 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {
         ".vite/manifest.json": json.dumps(
             {
+                "src/early.ts": {"file": "assets/early-5a6b.js", "isEntry": True},
                 "src/main.ts": {
                     "file": "assets/main-1a2b.js",
                     "css": ["assets/main-3c4d.css"],

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from serving.built_files import STATIC
+from serving.languages import CODES
 from serving.pages import Assets, Chunk
 
 MOST_BYTES = 150_000
+EARLY = "src/early.ts"
 MAIN = "src/main.ts"
 
 
@@ -22,10 +24,17 @@ def chunks() -> dict[str, Chunk]:
     return msgspec.json.decode(data, type=dict[str, Chunk])
 
 
-def test_the_scripts_of_the_first_view_are_few(chunks: dict[str, Chunk]) -> None:
-    scripts = {chunks[source].file for source in first_view(chunks, MAIN)}
+@pytest.mark.parametrize("code", CODES)
+def test_the_scripts_of_the_first_view_are_few(chunks: dict[str, Chunk], code: str) -> None:
+    sources = first_view(chunks, MAIN) | {EARLY, f"../words/{code}.json"}
+    scripts = {chunks[source].file for source in sources}
     packed = sum(len(gzip.compress((STATIC / script).read_bytes(), 9)) for script in scripts)
     assert 0 < packed <= MOST_BYTES
+
+
+def test_the_script_that_comes_first_can_run_as_a_classic_one(chunks: dict[str, Chunk]) -> None:
+    assert first_view(chunks, EARLY) == {EARLY}
+    assert "export" not in (STATIC / chunks[EARLY].file).read_text("utf-8")
 
 
 def test_the_charts_code_comes_after_the_first_view(chunks: dict[str, Chunk]) -> None:

@@ -68,6 +68,8 @@ clearButton.addEventListener("click", () => {
   fileInput.focus();
   for (const card of [...cards]) card.remove();
 });
+// It says that this script has not come.
+byId("late").remove();
 offerDevice();
 guardLeaving();
 for (const radio of form.querySelectorAll<HTMLInputElement>("input[type=radio][name=model]")) {
