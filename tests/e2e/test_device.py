@@ -313,6 +313,22 @@ def test_where_fetching_fails_it_says_so_and_still_sends_nothing(open_page: Open
     assert "POST" not in {request.method for request in sent}
 
 
+def test_a_worker_that_cannot_be_fetched_is_no_fault_of_the_browser(open_page: OpenPage) -> None:
+    page, observer = open_unkept(open_page)
+    observer.forgive("ERR_FAILED")
+    page.route("**/assets/device/worker-*.js", lambda route: route.abort())
+    page.get_by_role("switch", name="On this device").check()
+    expect(page.locator("#device-problem")).to_contain_text(
+        "could not be fetched", timeout=PATIENCE
+    )
+    page.unroute("**/assets/device/worker-*.js")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#device-problem")).to_be_hidden()
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+    choose(page, lesion())
+    analyse(page)
+
+
 def test_a_download_that_falls_silent_is_given_up(open_page: OpenPage) -> None:
     page, _ = open_unkept(open_page)
     page.route("**/assets/device/worker-*.js", hasten)
@@ -353,6 +369,8 @@ def test_what_the_browser_cannot_open_is_said_with_what_to_do(open_page: OpenPag
     switch_on(page)
     tiff = encode(draw_lesion(4), "TIFF")
     choose(page, {"name": "scan.tiff", "mimeType": "image/tiff", "buffer": tiff})
+    expect(page.get_by_text("cannot be read on this device")).to_be_visible()
+    expect(page.get_by_text("The server may still be able")).to_be_hidden()
     page.click("#analyse")
     expect(page.get_by_text("cannot open scan.tiff")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("switch", name="On this device").uncheck()
@@ -457,6 +475,47 @@ def test_what_was_fetched_can_be_deleted(open_page: OpenPage) -> None:
     expect(page.locator("#device-note")).to_contain_text("is deleted")
     expect(delete).to_be_hidden()
     assert not [address for address in page.evaluate(KEPT) if re.search(r"wasm|onnx", address)]
+
+
+def test_what_was_deleted_stays_so_until_it_is_fetched_anew(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with browser.new_context(reduced_motion="reduce") as context:
+        page = context.new_page()
+        with served(make_artifacts(tmp_path)) as address:
+            page.goto(address)
+            switch_on(page)
+            switch = page.get_by_role("switch", name="On this device")
+            delete = page.get_by_role("button", name="Delete the")
+            switch.uncheck()
+            delete.click()
+            expect(delete).to_be_hidden()
+            page.goto(address + "/models")
+            page.goto(address)
+            assert page.evaluate(KEPT) == []
+            assert page.evaluate("navigator.serviceWorker.getRegistration()") is None
+            switch_on(page)
+            switch.uncheck()
+            delete.click()
+            expect(delete).to_be_hidden()
+            # On the same page, whose service worker still sees its requests.
+            switch_on(page)
+        page.goto(address)
+        expect(page.locator("#dropzone")).to_be_visible()
+        choose(page, lesion())
+        analyse(page)
+
+
+def test_switched_on_in_vain_there_is_nothing_to_delete(open_page: OpenPage) -> None:
+    page, observer = open_unkept(open_page)
+    observer.forgive("ERR_FAILED")
+    for file in ("**/*.wasm", "**/*.onnx*"):
+        page.route(file, lambda route: route.abort())
+    page.get_by_role("switch", name="On this device").check()
+    expect(page.locator("#device-problem")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("switch", name="On this device").uncheck()
+    page.wait_for_timeout(300)
+    expect(page.get_by_role("button", name="Delete the")).to_be_hidden()
 
 
 def test_switched_off_again_the_server_reads(open_page: OpenPage) -> None:

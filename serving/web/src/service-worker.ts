@@ -17,14 +17,34 @@ const ASSETS = "/static/assets/";
 const LONGEST_WAIT = 4000;
 
 self.addEventListener("install", (event) => event.waitUntil(fill()));
+// What was kept may have been deleted since.
+self.addEventListener("message", (event) => event.waitUntil(fillAgain(event)));
 self.addEventListener("activate", (event) => event.waitUntil(takeOver()));
 self.addEventListener("fetch", (event) => {
   const answer = answerTo(event.request);
   if (answer) event.respondWith(answer);
 });
 
+/** Keeps all or nothing. */
 async function fill(): Promise<void> {
   const cache = await caches.open(KEPT);
+  try {
+    await fillCache(cache);
+  } catch (error) {
+    await caches.delete(KEPT);
+    throw error;
+  }
+}
+
+async function fillAgain({ ports }: ExtendableMessageEvent): Promise<void> {
+  const isFilled = await fill().then(
+    () => true,
+    () => false,
+  );
+  ports[0]?.postMessage(isFilled);
+}
+
+async function fillCache(cache: Cache): Promise<void> {
   await cache.addAll([...FILES, ...PAGES, MODELS]);
   const linked = await namedBy(cache, PAGES, /href="(\/(?:diagnoses|models)\/[^"?#]+)"/g);
   await cache.addAll(linked);
@@ -94,7 +114,9 @@ async function keptFor(request: Request): Promise<Response | undefined> {
 
 async function fetchAndKeep(request: Request): Promise<Response> {
   const response = await fetch(request);
-  if (response.ok && response.type === "basic" && !response.redirected) {
+  const isWhole = response.ok && response.type === "basic" && !response.redirected;
+  // Without its cache, what was kept was deleted by the person (src/device).
+  if (isWhole && (await caches.has(KEPT))) {
     const cache = await caches.open(KEPT);
     // A full disk keeps nobody from the answer.
     await cache.put(request, response.clone()).catch(() => {});

@@ -73,14 +73,27 @@ export async function keepOnly(downloads: Download[]): Promise<void> {
   }
 }
 
-/** Deletes all that is kept; resolves to whether there was any. */
-export function keepNothing(): Promise<boolean> {
-  return caches.delete(KEPT);
+/** Deletes all that is kept, the service worker's pages too. */
+export async function keepNothing(): Promise<void> {
+  await Promise.all((await ours()).map((name) => caches.delete(name)));
 }
 
 /** Whether anything is kept. */
-export function isAnyKept(): Promise<boolean> {
-  return caches.has(KEPT);
+export async function isAnyKept(): Promise<boolean> {
+  for (const name of await ours()) {
+    const kept = await (await caches.open(name)).keys();
+    if (kept.length > 0) return true;
+  }
+  return false;
+}
+
+/** Whether the service worker keeps a page. */
+export async function isPageKept(): Promise<boolean> {
+  return (await ours()).some((name) => name.startsWith("lesionlens-page-"));
+}
+
+async function ours(): Promise<string[]> {
+  return (await caches.keys()).filter((name) => name.startsWith("lesionlens-"));
 }
 
 interface Opened {

@@ -116,8 +116,15 @@ function ask(
       },
       listen,
     );
-    // Its script did not arrive.
-    worker.addEventListener("error", () => fail("broken"), listen);
+    worker.addEventListener(
+      "error",
+      (event) => {
+        if (running === asked) rest();
+        // Of a script that did not arrive there is no error to tell.
+        fail(event instanceof ErrorEvent ? "broken" : "network");
+      },
+      listen,
+    );
     signal.addEventListener(
       "abort",
       () => {

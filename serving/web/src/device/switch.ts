@@ -1,8 +1,8 @@
 import { Problem } from "../api";
 import { setReader } from "../card";
-import { LONGEST_SILENCE } from "../silence";
 import { fill, percent, words } from "../words";
 import { isAnyKept, keepNothing } from "./downloads";
+import { install, uninstall } from "./offline";
 import { fetchAll, hasAll, readOnDevice, rest } from "./reader";
 
 const REMEMBERED = "on-device";
@@ -29,6 +29,11 @@ export function offerDevice(): void {
   const left = recall();
   toggle.checked = left !== null;
   byId("device-delete").addEventListener("click", () => void deleteKept());
+  byId("device-retry").addEventListener("click", () => {
+    // The button goes with the problem, and must not take the focus with it.
+    toggle.focus();
+    void turnOn();
+  });
   if (left === null) void offerToDelete();
   else if (left === "wanted") void turnOn();
   else void stayOn();
@@ -52,7 +57,7 @@ async function stayOn(): Promise<void> {
   if (isWhole === null) return show("on_unfetched");
   if (!isWhole) return turnOn();
   // For its new versions.
-  await installServiceWorker();
+  await install();
 }
 
 async function turnOn(): Promise<void> {
@@ -65,10 +70,7 @@ async function turnOn(): Promise<void> {
   show("fetching");
   showShare(null);
   try {
-    const [isKept, worksOffline] = await Promise.all([
-      fetchAll(showShare, run.signal),
-      installServiceWorker(),
-    ]);
+    const [isKept, worksOffline] = await Promise.all([fetchAll(showShare, run.signal), install()]);
     run.signal.throwIfAborted();
     const isWhole = isKept && worksOffline;
     if (isWhole) remember("kept");
@@ -98,31 +100,11 @@ async function offerToDelete(): Promise<void> {
 }
 
 async function deleteKept(): Promise<void> {
+  await uninstall();
   await keepNothing();
   byId("on-device").focus();
   byId("device-delete").hidden = true;
   byId("device-note").textContent = words.device.deleted;
-}
-
-/** Resolves to whether the page is there without a network from now on. */
-async function installServiceWorker(): Promise<boolean> {
-  try {
-    const registration = await navigator.serviceWorker.register("/service-worker.js");
-    const worker = registration.active ?? registration.waiting ?? registration.installing;
-    if (!worker) return false;
-    return await new Promise((resolve) => {
-      const settle = (): void => {
-        if (worker.state === "activated" || worker.state === "redundant") {
-          resolve(worker.state === "activated");
-        }
-      };
-      worker.addEventListener("statechange", settle);
-      settle();
-      setTimeout(resolve, LONGEST_SILENCE, false);
-    });
-  } catch {
-    return false;
-  }
 }
 
 /** What this browser lacks, in words; null where it lacks nothing. */
@@ -158,6 +140,7 @@ function showShare(share: number | null): void {
 
 function showProblem(detail: string | null): void {
   byId("device-problem").hidden = detail === null;
+  byId("device-retry").hidden = detail === null;
   byId("device-problem").textContent = detail;
 }
 
