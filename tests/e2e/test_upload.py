@@ -132,7 +132,37 @@ def test_a_server_that_never_describes_its_model_is_given_up(open_page: OpenPage
     expect(page.get_by_text("has been silent")).to_be_visible()
 
 
-def test_leaving_for_another_language_asks_before_pictures_are_lost(open_page: OpenPage) -> None:
+@pytest.mark.parametrize("link", ["More about this diagnosis", "Models", "History"])
+def test_another_page_opens_beside_the_answers(open_page: OpenPage, link: str) -> None:
+    page, _ = open_page(locale="en-GB")
+    choose(page, lesion())
+    analyse(page)
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name=link).first.click()
+    expect(opened.value.locator("main h1")).to_be_visible()
+    expect(page.locator("#answers article")).to_have_count(1)
+
+
+def test_without_pictures_another_page_takes_the_place_of_this_one(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    choose(page, lesion())
+    page.get_by_role("button", name="Remove spot.jpg").click()
+    page.get_by_role("link", name="Models").first.click()
+    expect(page).to_have_url(re.compile("/models$"))
+
+
+def test_how_to_read_it_is_on_this_page_in_every_language(open_page: OpenPage) -> None:
+    page, _ = open_page("/?lang=de")
+    choose(page, lesion())
+    page.get_by_role("link", name="So liest man").first.click()
+    expect(page.locator("#reading")).to_be_in_viewport()
+    expect(page.locator("#answers [data-card=name]")).to_have_text("spot.jpg")
+
+
+@pytest.mark.parametrize("link", ["Deutsch", "LesionLens"])
+def test_loading_the_page_anew_asks_before_pictures_are_lost(
+    open_page: OpenPage, link: str
+) -> None:
     page, _ = open_page(locale="en-GB")
     choose(page, lesion())
     asked: list[str] = []
@@ -143,7 +173,7 @@ def test_leaving_for_another_language_asks_before_pictures_are_lost(open_page: O
 
     page.on("dialog", stay)
     page.get_by_role("button", name="English").click()
-    page.get_by_role("link", name="Deutsch").click(no_wait_after=True)
+    page.get_by_role("link", name=link).click(no_wait_after=True)
     page.wait_for_function("() => true")
     expect(page.locator("#answers [data-card=name]")).to_have_text("spot.jpg")
     assert asked == ["beforeunload"]

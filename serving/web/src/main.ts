@@ -104,15 +104,21 @@ function take(files: File[]): void {
   say(taken.length === 1 ? one : fill(words.picture.chosen_several, { count: taken.length }));
 }
 
-/** Has the browser ask before pictures are lost: on their way, or by a change of the language. */
+/**
+ * Keeps the pictures and their answers from going unasked: other pages open beside this one, and
+ * before a link loads it anew, or while pictures are on their way, the browser asks.
+ */
 function guardLeaving(): void {
-  let isSwitching = false;
+  let isLoadingAnew = false;
   document.addEventListener("click", ({ target }) => {
-    isSwitching = target instanceof Element && target.closest("a[hreflang]") !== null;
+    const link = target instanceof Element ? target.closest<HTMLAnchorElement>("a[href]") : null;
+    const isHere = link?.pathname === location.pathname;
+    if (link && !isHere) link.target = cards.length > 0 ? "_blank" : "";
+    isLoadingAnew = isHere && link.hash === "";
   });
   addEventListener("beforeunload", (event) => {
-    if (cards.some(isBusy) || (isSwitching && cards.length > 0)) event.preventDefault();
-    isSwitching = false;
+    if (cards.some(isBusy) || (isLoadingAnew && cards.length > 0)) event.preventDefault();
+    isLoadingAnew = false;
   });
 }
 
