@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import Download, FilePayload, Page, Route, expect
 
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
 from tests.e2e.conftest import OpenPage
@@ -15,11 +15,15 @@ from tests.e2e.test_layout import overhang, violations
 from tests.e2e.uploads import analyse, choose, lesion, no_lesion
 
 
-def keep(page: Page, spot: str, redness: float = SUSPICIOUS_REDNESS) -> None:
+def keep(
+    page: Page, spot: str, redness: float = SUSPICIOUS_REDNESS, minutes_later: int = 0
+) -> None:
     """Has a picture read, and the answer kept under the name of a spot."""
     page.goto("/")
     choose(page, lesion(redness))
     analyse(page)
+    if minutes_later:
+        page.clock.fast_forward(minutes_later * 60_000)
     page.get_by_role("button", name="Keep").click()
     page.get_by_label("Which spot is it?").fill(spot)
     page.get_by_role("button", name="Keep in this browser").click()
@@ -91,6 +95,54 @@ def test_what_was_exported_can_be_imported_elsewhere(open_page: OpenPage) -> Non
         expect(other.get_by_role("status")).to_have_text(said)
     expect(other.get_by_role("heading", name="back")).to_be_visible()
     expect(other.locator("#spots li").first).to_contain_text("Melanom")
+
+
+def test_more_than_a_file_can_hold_goes_into_several(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    for spot in ("arm", "leg", "toe"):
+        keep(page, spot)
+    whole = export(page)
+
+    def narrow(route: Route) -> None:
+        body = route.fetch().text().replace('"256000000"', f'"{len(whole) - 1}"')
+        route.fulfill(body=body, content_type="text/html")
+
+    page.route("**/history", narrow)
+    page.goto("/history")
+    files: list[Download] = []
+    page.on("download", lambda file: files.append(file))
+    page.get_by_role("button", name="Export").click()
+    page.wait_for_timeout(1000)
+    assert [file.suggested_filename[-7:] for file in files] == ["-1.json", "-2.json"]
+    assert all(Path(file.path()).stat().st_size < len(whole) for file in files)
+
+    other, _ = open_page("/history", locale="en-GB")
+    other.set_input_files("#import", files=[exported(file.path().read_bytes()) for file in files])
+    expect(other.get_by_role("status")).to_have_text("3 brought in, 0 were there already.")
+
+
+def test_a_result_has_the_date_of_its_answer(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB", timezone_id="UTC")
+    page.clock.install(time="2026-03-04T09:10:00Z")
+    keep(page, "arm", minutes_later=70)
+    page.goto("/history")
+    expect(page.locator("[data-slot=date]")).to_have_text(re.compile(r"\b9:10\b"))
+
+
+@pytest.mark.parametrize("is_promised", [False, True])
+def test_where_the_browser_may_forget_the_history_says_so(
+    open_page: OpenPage, is_promised: bool
+) -> None:
+    page, _ = open_page(locale="en-GB")
+    promise = f"StorageManager.prototype.persisted = async () => {json.dumps(is_promised)}"
+    page.context.add_init_script(promise)
+    page.goto("/history")
+    expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
+    expect(page.get_by_text("may forget")).to_be_hidden()
+    keep(page, "arm")
+    page.goto("/history")
+    expect(page.locator("#count")).to_have_text("1 result")
+    expect(page.get_by_text("may forget")).to_be_visible(visible=not is_promised)
 
 
 SPOILT = {

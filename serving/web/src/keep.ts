@@ -30,7 +30,7 @@ export function offer(answered: Answered): void {
 }
 
 /** Asks for the spot's name, and keeps the answer; resolves to whether it was kept. */
-async function askToKeep({ card, prediction, manifest }: Answered): Promise<boolean> {
+async function askToKeep({ card, prediction, manifest, date }: Answered): Promise<boolean> {
   const dialog = document.querySelector<HTMLDialogElement>("#keep");
   const spot = dialog?.querySelector<HTMLInputElement>("[data-keep=spot]");
   const failed = dialog?.querySelector<HTMLElement>("[data-keep=failed]");
@@ -48,7 +48,8 @@ async function askToKeep({ card, prediction, manifest }: Answered): Promise<bool
         import("./history/result"),
         import("./history/store"),
       ]);
-      await store.put(await makeResult(spot.value, card.shown, prediction, original(manifest)));
+      const known = original(manifest);
+      await store.put(await makeResult(spot.value, date, card.shown, prediction, known));
       void store.askToStay();
       return true;
     } catch {

@@ -68,7 +68,7 @@ function make(answered: Answered): Report {
     slot(name).textContent = text;
   };
   const reading = read(prediction, manifest);
-  put("date", moment(new Date()));
+  put("date", moment(new Date(answered.date)));
   put("headline", reading.headline);
   put("text", reading.text);
   put("model", `${manifest.title}, ${manifest.architecture}`);

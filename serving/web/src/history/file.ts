@@ -1,10 +1,12 @@
 import type { ClassInfo, Manifest, Prediction } from "../api";
 import { type Result, thumbnailOf } from "./result";
 
-/** One file with every kept result, pictures included, to take along and to bring in again. */
+/** Files with every kept result, pictures included, to take along and to bring in again. */
 
 const FORMAT = "lesionlens-history";
 const VERSION = 1;
+/** More bytes than a file has around its results. */
+const FRAME_BYTES = 100;
 
 /** The start of every picture in the file. */
 const JPEG = "data:image/jpeg;base64,";
@@ -12,15 +14,24 @@ const JPEG = "data:image/jpeg;base64,";
 /** A file that is no export of ours, or a damaged one. */
 export class NotOursError extends Error {}
 
-/** The file's text. */
-export async function write(results: Result[]): Promise<string> {
-  const written = await Promise.all(
-    results.map(async ({ thumbnail: _, ...result }) => ({
-      ...result,
-      picture: await asDataUri(result.picture),
-    })),
+/** As many files as it takes for none to have more than `most` bytes, unless by one result alone. */
+export async function write(results: Result[], most: number): Promise<Blob[]> {
+  const files: string[][] = [];
+  let left = 0;
+  for (const { thumbnail: _, ...result } of results) {
+    const text = JSON.stringify({ ...result, picture: await asDataUri(result.picture) });
+    const { size } = new Blob([text, ","]);
+    if (files.length === 0 || size > left) {
+      files.push([]);
+      left = most - FRAME_BYTES;
+    }
+    files.at(-1)?.push(text);
+    left -= size;
+  }
+  const head = `{"format":"${FORMAT}","version":${VERSION},"results":[`;
+  return files.map(
+    (texts) => new Blob([head, texts.join(","), "]}"], { type: "application/json" }),
   );
-  return JSON.stringify({ format: FORMAT, version: VERSION, results: written });
 }
 
 /**

@@ -20,8 +20,8 @@ const importInput = byId<HTMLInputElement>("import");
 const deleteButton = byId("delete-all");
 const spots = byId("spots");
 
-/** Bytes: a longer text than this is more than browsers take. */
-const LARGEST_IMPORT = 256e6;
+/** Bytes: a longer text is more than browsers take. */
+const LARGEST_FILE = Number(byId("tools").dataset["largestFile"]);
 
 let results: Result[] = [];
 /** The object URLs of what is shown, to be let go with it. */
@@ -29,9 +29,9 @@ let urls: string[] = [];
 
 exportButton.addEventListener("click", () => void exportAll());
 importInput.addEventListener("change", () => {
-  const file = importInput.files?.[0];
+  const files = [...(importInput.files ?? [])];
   importInput.value = "";
-  if (file) void importFrom(file);
+  if (files.length > 0) void importAll(files);
 });
 deleteButton.addEventListener("click", () => void deleteAll());
 store.onChange(() => void show());
@@ -61,6 +61,7 @@ async function show(): Promise<void> {
   exportButton.hidden = none;
   deleteButton.hidden = none;
   byId("count").textContent = none ? "" : countOf(results.length);
+  byId("fleeting").hidden = none || (await store.isToStay());
 }
 
 function makeSpot(name: string, group: Result[]): HTMLElement {
@@ -124,16 +125,21 @@ async function attempt(remove: () => Promise<void>): Promise<void> {
 }
 
 async function exportAll(): Promise<void> {
-  const file = new Blob([await write(results)], { type: "application/json" });
-  save(file, `lesionlens-${new Date().toISOString().slice(0, 10)}.json`);
+  const day = new Date().toISOString().slice(0, 10);
+  const files = await write(results, LARGEST_FILE);
+  for (const [i, file] of files.entries()) {
+    const number = files.length > 1 ? `-${i + 1}` : "";
+    save(file, `lesionlens-${day}${number}.json`);
+  }
 }
 
-async function importFrom(file: File): Promise<void> {
-  if (file.size > LARGEST_IMPORT) return showProblem(words.history.too_large);
+async function importAll(files: File[]): Promise<void> {
+  if (files.some(({ size }) => size > LARGEST_FILE)) return showProblem(words.history.too_large);
+  const ids = new Set(results.map(({ id }) => id));
   try {
-    const known = new Set(results.map(({ id }) => id));
-    const found = await read(await file.text());
-    const added = found.filter(({ id }) => !known.has(id));
+    const found: Result[] = [];
+    for (const file of files) found.push(...(await read(await file.text())));
+    const added = found.filter(({ id }) => !ids.has(id) && ids.add(id));
     await store.put(...added);
     showProblem("");
     await show();

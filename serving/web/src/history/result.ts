@@ -27,6 +27,7 @@ const THUMBNAIL = 240;
  */
 export async function makeResult(
   spot: string,
+  date: number,
   url: string,
   prediction: Prediction,
   manifest: Manifest,
@@ -37,7 +38,7 @@ export async function makeResult(
   return {
     id: makeId(),
     spot: spot.trim(),
-    date: Date.now(),
+    date,
     picture: await shrink(image, SIDE),
     thumbnail: await thumbnailOf(image),
     prediction,

@@ -32,6 +32,11 @@ export async function removeAll(): Promise<void> {
   await change((store) => [store.clear()]);
 }
 
+/** Whether the browser has promised not to throw the results away. */
+export async function isToStay(): Promise<boolean> {
+  return (await navigator.storage?.persisted?.()) ?? false;
+}
+
 /** Asks the browser not to throw the results away when it needs room. */
 export async function askToStay(): Promise<void> {
   await navigator.storage?.persist?.();
