@@ -259,6 +259,8 @@ def test_after_the_switch_everything_works_without_a_server(
             # What there is no page of at all is answered with the main one.
             expect(page.locator("#dropzone")).to_have_count(0)
             expect(page.locator("main h1")).to_be_visible()
+        page.goto(address + "/api")
+        expect(page.get_by_role("heading", name="LesionLens API")).to_be_visible()
         assert observer.complaints == []
 
 
@@ -535,6 +537,9 @@ def test_the_page_can_be_installed(open_page: OpenPage) -> None:
     found = session.send("Page.getInstallabilityErrors")["installabilityErrors"]
     # As every page of a test is.
     assert [error for error in found if error["errorId"] != "in-incognito"] == []
+    address = page.locator("link[rel=apple-touch-icon]").get_attribute("href")
+    with Image.open(io.BytesIO(page.request.get(str(address)).body())) as icon:
+        assert (icon.format, icon.size) == ("PNG", (180, 180))
 
 
 def hasten(route: Route) -> None:

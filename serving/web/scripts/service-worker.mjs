@@ -9,7 +9,7 @@ import { build } from "vite";
 
 const web = dirname(dirname(fileURLToPath(import.meta.url)));
 const target = join(web, "..", "static");
-const kept = /^(assets\/.*(?<!\.wasm)|[^/]*\.(js|svg|webmanifest))$/;
+const kept = /^(assets\/.*(?<!\.wasm)|api\/.*\.(js|css)|[^/]*\.(svg|png|webmanifest))$/;
 
 const files = readdirSync(target, { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile() && !entry.name.endsWith(".gz"))

@@ -10,8 +10,9 @@ declare const BUILD: string;
 
 const KEPT = `lesionlens-page-${BUILD}`;
 const PAGE = "/";
-const PAGES = [PAGE, "/history", "/diagnoses", "/models"];
+const PAGES = [PAGE, "/history", "/diagnoses", "/models", "/api"];
 const MODELS = "/api/v1/models";
+const DESCRIPTION = "/api/openapi.json";
 const ASSETS = "/static/assets/";
 /** Milliseconds: a network that takes longer is not waited for where something is kept. */
 const LONGEST_WAIT = 4000;
@@ -45,7 +46,7 @@ async function fillAgain({ ports }: ExtendableMessageEvent): Promise<void> {
 }
 
 async function fillCache(cache: Cache): Promise<void> {
-  await cache.addAll([...FILES, ...PAGES, MODELS]);
+  await cache.addAll([...FILES, ...PAGES, MODELS, DESCRIPTION]);
   const linked = await namedBy(cache, PAGES, /href="(\/(?:diagnoses|models)\/[^"?#]+)"/g);
   await cache.addAll(linked);
   await cache.addAll(await namedBy(cache, linked, /src="(\/api\/v1\/models\/[^"]+)"/g));
@@ -80,9 +81,10 @@ function answerTo(request: Request): Promise<Response> | null {
   if (request.method !== "GET" || origin !== self.location.origin) return null;
   if (pathname.endsWith(".wasm") || pathname.endsWith(".onnx")) return null;
   if (pathname.startsWith(ASSETS)) return keptFirst(request);
-  const isPage = request.mode === "navigate" && !pathname.startsWith("/api");
+  const isPage = request.mode === "navigate" && !pathname.startsWith("/api/");
   const isModel = pathname === MODELS || pathname.startsWith(`${MODELS}/`);
-  if (isPage || isModel || FILES.includes(pathname)) return newestFirst(request);
+  const isFile = FILES.includes(pathname) || pathname === DESCRIPTION;
+  if (isPage || isModel || isFile) return newestFirst(request);
   return null;
 }
 
