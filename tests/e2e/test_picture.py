@@ -119,6 +119,18 @@ def test_the_answer_waits_for_no_preview(open_page: OpenPage) -> None:
     expect(page.get_by_role("link", name="Kept. To your history")).to_be_focused()
 
 
+def test_a_preview_is_called_back_and_the_answer_stays(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    page.route("**/preview", lambda _: None)
+    choose(page, heic())
+    with page.expect_request("**/preview"):
+        analyse(page)
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/preview")):
+        page.get_by_role("switch", name="On this device").check()
+    expect(page.get_by_role("button", name="Print")).to_be_visible()
+    expect(page.locator("#answers h2")).to_contain_text("mole")
+
+
 def test_a_preview_that_fails_leaves_the_answer(open_page: OpenPage) -> None:
     page, observer = open_page(locale="en-GB")
     observer.forgive("ERR_FAILED")

@@ -127,5 +127,11 @@ def test_an_answer_leads_to_the_page_of_its_diagnosis(open_page: OpenPage, scrip
     page, _ = open_page(java_script_enabled=scripts, locale="en-GB")
     choose(page, lesion(SUSPICIOUS_REDNESS))
     analyse(page)
-    page.get_by_role("link", name="More about this diagnosis").click()
+    more = page.get_by_role("link", name="More about this diagnosis")
+    if scripts:
+        with page.expect_popup() as opened:
+            more.click()
+        page = opened.value
+    else:
+        more.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Melanoma")
