@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +35,18 @@ BINARY = ("benign", "malignant")
 # ISIC 2019 gives actinic keratosis, which HAM10000 has together with Bowen's disease, its own name.
 _ISIC_NAMES = {"ak": "akiec"}
 _ISIC_COLUMNS = frozenset({*DIAGNOSES, *_ISIC_NAMES, "scc", "unk"})
-_BACKGROUND = ("sex", "age", "localization", "dx_type")
+_NAMES = ("image", "file", "image_id", "image_name", "isic_id")
+_GROUPS = ("lesion_id", "group", "patient_id")
+# As HAM10000 and the ISIC archive call them.
+_BACKGROUND = {
+    "sex": ("sex",),
+    "age": ("age", "age_approx"),
+    "localization": (
+        *("localization", "anatom_site_general", "anatom_site_general_challenge"),
+        "anatom_site_1",
+    ),
+    "dx_type": ("dx_type", "diagnosis_confirm_type"),
+}
 _UNKNOWN = frozenset({"", "unknown", "na", "nan", "none", "null"})
 _NAMED_AT_MOST = 10
 
@@ -79,16 +90,21 @@ def read_labels(
     source: str,
     *,
     classes: Sequence[str] | None = None,
+    column: str | None = None,
+    mapping: Mapping[str, str | None] | None = None,
+    lesions: Path | None = None,
     every_picture: bool = True,
     skipped: list[str] | None = None,
 ) -> list[LabelledPicture]:
     """Reads the table `labels`, and finds its pictures in the folders `images`, in its order.
 
     The header tells the format: HAM10000's metadata (`lesion_id,image_id,dx`), the ISIC challenge's
-    one-hot ground truth (`image,MEL,NV,...`), or a plain `image,label` or `file,label`, either with
-    `group` where lesions are known. Of the other columns `sex`, `age`, `localization` and `dx_type`
-    are read, the rest is passed over. A picture is found by its id and any of `SUFFIXES`, or by its
-    file name.
+    one-hot ground truth (`image,MEL,NV,...`), or a plain table of pictures (`image`, `file`,
+    `image_id`, `image_name` or `isic_id`) with `label` or the column that is named. Pictures of one
+    lesion are told by the first of `lesion_id`, `group`, `patient_id` that is there and not empty.
+    Of the other columns sex, age, site and confirmation are read as HAM10000 and the ISIC archive
+    call them, the rest is passed over. A picture is found by its id and any of `SUFFIXES`, or by
+    its file name.
 
     Args:
         labels: The table, separated by commas, semicolons or tabs.
@@ -97,6 +113,10 @@ def read_labels(
         classes: The class ids that labels must be among, whatever their case. Where they are
             `benign` and `malignant`, diagnoses are read as the one that they count as. None takes
             a plain table's labels as they are, and of the other formats the seven `DIAGNOSES`.
+        column: Where a plain table has its labels, if not in `label`.
+        mapping: From labels as written, whatever their case, to class ids; None leaves the row out.
+            No label at all is written as "".
+        lesions: Another table, of pictures' `lesion_id`, where `labels` has none.
         every_picture: Whether a picture in `images` that has no row is an error.
         skipped: Where given, rows whose picture is missing or whose label is not among `classes`
             are left out and named here; they are errors otherwise.
@@ -104,7 +124,9 @@ def read_labels(
     Raises:
         DataError: naming everything that is wrong with table and pictures at once.
     """
-    table = _read_table(labels)
+    table = _read_table(labels, column)
+    lesion_of = _read_lesions(lesions) if lesions else {}
+    meant = None if mapping is None else {k.lower(): v for k, v in mapping.items()}
     classes = table.vocabulary if classes is None else classes
     found = _Folders(images)
     as_class = _class_reader(classes)
@@ -127,10 +149,15 @@ def read_labels(
             problems.add("twice in the table", image_id)
             continue
         seen.add(image_id)
-        if row.label is None:
+        written = row.label
+        if meant is not None and (written or "").lower() in meant:
+            written = meant[(written or "").lower()]
+            if written is None:
+                continue
+        if written is None:
             problems.add("without exactly one label", image_id)
             continue
-        label = as_class(row.label)
+        label = as_class(written)
         if label is None:
             report("with an unknown label", f"{image_id} ({row.label})")
             continue
@@ -149,9 +176,9 @@ def read_labels(
             paths[0],
             image_id,
             label,
-            row.group or image_id,
+            row.group or lesion_of.get(image_id) or image_id,
             source,
-            _as_diagnosis(row.label, label),
+            _as_diagnosis(written, label),
             background,
         )
     if every_picture:
@@ -300,7 +327,38 @@ def _as_diagnosis(written: str, label: str) -> str | None:
     return diagnosis if diagnosis in DIAGNOSES and diagnosis != label.lower() else None
 
 
-def _read_table(labels: Path) -> _Table:
+def _read_table(labels: Path, column: str | None) -> _Table:
+    columns, cells = _read_cells(labels)
+    read_row, vocabulary = _format(labels, columns, column)
+    known = {
+        kind: columns.index(written)
+        for kind, names in _BACKGROUND.items()
+        for written in names
+        if written in columns
+    }
+    rows = [
+        read_row(row)._replace(known={kind: row[at] for kind, at in known.items()}) for row in cells
+    ]
+    if not rows:
+        raise DataError(f"{labels}: has a header and no row. Give each picture a row.")
+    return _Table(rows, vocabulary)
+
+
+def _read_lesions(path: Path) -> dict[str, str]:
+    """The lesion of each picture of which the table `path` knows one."""
+    columns, rows = _read_cells(path)
+    name = next((columns.index(c) for c in _NAMES if c in columns), None)
+    if name is None or "lesion_id" not in columns:
+        raise DataError(
+            f"{path}: its first line has the columns {', '.join(columns) or '(none)'}. A table of "
+            f"lesions needs lesion_id and one of {', '.join(_NAMES)}."
+        )
+    lesion = columns.index("lesion_id")
+    return {_id_of(row[name]): row[lesion] for row in rows if row[lesion]}
+
+
+def _read_cells(labels: Path) -> tuple[list[str], Iterator[list[str]]]:
+    """The columns of a table, in lower case, and its rows, each with a cell for every column."""
     try:
         text = labels.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -316,33 +374,32 @@ def _read_table(labels: Path) -> _Table:
     except csv.Error as error:
         raise DataError(f"{labels}: not a table ({error}). Save it as CSV.") from error
     columns = [column.strip().lower() for column in first]
-    read_row, vocabulary = _format(labels, columns)
-    known = {column: columns.index(column) for column in _BACKGROUND if column in columns}
-    rows = []
-    for cells in filter(any, rest):
-        # A row may be short where its last cells are empty.
-        padded = [*(cell.strip() for cell in cells), *[""] * (len(columns) - len(cells))]
-        row = read_row(padded)
-        rows.append(row._replace(known={column: padded[at] for column, at in known.items()}))
-    if not rows:
-        raise DataError(f"{labels}: has a header and no row. Give each picture a row.")
-    return _Table(rows, vocabulary)
+    # A row may be short where its last cells are empty.
+    return columns, (
+        [*(cell.strip() for cell in cells), *[""] * (len(columns) - len(cells))]
+        for cells in filter(any, rest)
+    )
 
 
 def _format(
-    labels: Path, columns: list[str]
+    labels: Path, columns: list[str], column: str | None
 ) -> tuple[Callable[[list[str]], _Row], Sequence[str] | None]:
     """How to read a row and which labels it may have, told by the header's `columns`."""
     at = {column: index for index, column in enumerate(columns)}
+    name = next((at[c] for c in _NAMES if c in at), -1)
+    groups = [at[c] for c in _GROUPS if c in at]
+    labelled = at.get(column.lower() if column else "label")
+    if column is not None and labelled is None:
+        raise DataError(f"{labels}: has no column {column}; it has {', '.join(columns)}.")
+    if name >= 0 and labelled is not None:
+        return lambda cells: _Row(
+            cells[name],
+            cells[labelled] or None,
+            next((cells[group] for group in groups if cells[group]), ""),
+        ), None
     if {"lesion_id", "image_id", "dx"} <= set(columns):
         id, dx, lesion = at["image_id"], at["dx"], at["lesion_id"]
         return lambda cells: _Row(cells[id], cells[dx] or None, cells[lesion]), list(DIAGNOSES)
-    name = at.get("image", at.get("file", -1))
-    if name >= 0 and "label" in at:
-        label, group = at["label"], at.get("group", at.get("lesion_id"))
-        return lambda cells: _Row(
-            cells[name], cells[label] or None, "" if group is None else cells[group]
-        ), None
     one_hot = {_ISIC_NAMES.get(c, c): i for c, i in at.items() if c in _ISIC_COLUMNS}
     if name >= 0 and len(one_hot) >= 2:
         return lambda cells: _Row(cells[name], _hot(one_hot, cells), ""), list(DIAGNOSES)
@@ -350,7 +407,7 @@ def _format(
         f"{labels}: its first line has the columns {', '.join(columns) or '(none)'}. Expected are "
         "HAM10000's metadata (lesion_id,image_id,dx), the ISIC challenge's ground truth "
         "(image,MEL,NV,BCC,AKIEC,BKL,DF,VASC), or image,label or file,label, with group where "
-        "lesions are known."
+        "lesions are known. Where labels stand in another column, name it (`column`)."
     )
 
 

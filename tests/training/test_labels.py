@@ -155,6 +155,38 @@ def test_diagnoses_are_read_as_benign_or_malignant_for_a_model_of_these_two(tmp_
     assert [p.diagnosis for p in found] == ids
 
 
+def test_labels_in_another_column_are_read_as_the_mapping_says(tmp_path: Path) -> None:
+    images = pictures(tmp_path / "images", *(f"ISIC_{i}.jpg" for i in range(5)))
+    labels = table(
+        tmp_path,
+        "isic_id,age_approx,anatom_site_general,diagnosis_1,lesion_id,patient_id,sex\n"
+        "ISIC_0,60,Anterior torso,Benign,IL_1,IP_1,male\n"
+        "ISIC_1,,,Malignant,,IP_1,\n"
+        "ISIC_2,,,Indeterminate,,,\n"
+        "ISIC_3,,,,,,\n"
+        "ISIC_4,,,benign,,,\n",
+    )
+    mapping = {"Benign": "benign", "malignant": "malignant", "indeterminate": None, "": None}
+    found = read_labels(labels, [images], "isic", column="Diagnosis_1", mapping=mapping)
+    assert summary(found) == [
+        ("ISIC_0", "benign", "IL_1"),
+        ("ISIC_1", "malignant", "IP_1"),
+        ("ISIC_4", "benign", "ISIC_4"),
+    ]
+    assert found[0].background == Background(sex="male", age=60, site="anterior torso")
+    assert "has no column dx" in error(labels, images, column="dx")
+
+
+def test_the_lesions_may_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
+    images = pictures(tmp_path / "images", "ISIC_1.jpg", "ISIC_2.jpg", "ISIC_3.jpg")
+    labels = table(tmp_path, "image,MEL,NV,SCC\nISIC_1,1,0,0\nISIC_2,0,1.0,0\nISIC_3,0,0,1\n")
+    lesions = table(tmp_path, "image,lesion_id\nISIC_1,\nISIC_2,L_2\nISIC_9,L_9\n", "lesions.csv")
+    found = read_labels(labels, [images], "isic", mapping={"scc": None}, lesions=lesions)
+    assert summary(found) == [("ISIC_1", "mel", "ISIC_1"), ("ISIC_2", "nv", "L_2")]
+    other = table(tmp_path, "image,patient\nISIC_1,P\n", "patients.csv")
+    assert "A table of lesions needs lesion_id" in error(labels, images, lesions=other)
+
+
 def test_everything_wrong_is_named_in_one_error(tmp_path: Path) -> None:
     images = pictures(tmp_path / "images", "ok.jpg", "odd.jpg", "none.jpg", "more.jpg")
     pictures(tmp_path / "images", "two.jpg", "two.png")

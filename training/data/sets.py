@@ -18,7 +18,8 @@ class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     `root` is the set's folder; `labels` its table and `images` the folders that hold pictures, both
     relative to it, and of `images` those that exist are taken. Without `labels`, each sub-folder of
-    `root` is a class. `masks` is a folder in it with the lesions' outlines, `<image_id>.png`.
+    `root` is a class. `column`, `mapping` and `lesions` (relative to `root`) are `read_labels`'s.
+    `masks` is a folder in it with the lesions' outlines, `<image_id>.png`.
     """
 
     name: str
@@ -26,6 +27,9 @@ class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     licence: str
     source: str
     labels: str | None = None
+    column: str | None = None
+    mapping: dict[str, str | None] | None = None
+    lesions: str | None = None
     images: list[str] = msgspec.field(default_factory=lambda: ["."])
     masks: str | None = None
     classes: list[ClassInfo] | None = None
@@ -54,7 +58,15 @@ class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         if self.labels is None:
             return read_folders(root, self.name)
         images = [root / name for name in self.images if (root / name).is_dir()]
-        return read_labels(root / self.labels, images, self.name, classes=classes)
+        return read_labels(
+            root / self.labels,
+            images,
+            self.name,
+            classes=classes,
+            column=self.column,
+            mapping=self.mapping,
+            lesions=root / self.lesions if self.lesions else None,
+        )
 
 
 class TravelSet(PictureSet, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from tests.artifact_factory import SEVEN
-from training.data.sets import Pictures, PictureSet, read_travel
+from tests.training.drawn_sets import compose
+from training.data.sets import Pictures, PictureSet, read_sets, read_travel
 from training.data.splits import Split
 from training.labels import DataError, LabelledPicture
+from training.train import plain
 
 IDS = [c.id for c in SEVEN]
 
@@ -69,3 +71,98 @@ def test_outlines_are_where_their_folder_is(tmp_path: Path) -> None:
     assert described.mask_folder is None
     (tmp_path / "masks").mkdir()
     assert described.mask_folder == tmp_path / "masks"
+
+
+def lay_out(root: Path, folder: str, tables: dict[str, list[str]], ids: list[str]) -> None:
+    for id in ids:
+        path = root / folder / f"{id}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for name, lines in tables.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("\n".join(lines) + "\n")
+
+
+IMAGES = [f"ISIC_{i:07}" for i in range(40)]
+HOT = [",".join(str(float(i % 8 == k)) for k in range(8)) for i in range(40)]
+KINDS = ["benign", "malignant"]
+LAYOUTS: dict[str, tuple[str, dict[str, list[str]], list[str]]] = {
+    "isic": (
+        ".",
+        {
+            "metadata.csv": [
+                "isic_id,age_approx,diagnosis_1,lesion_id",
+                *(f"{id},50,{KINDS[i % 2].title()},L{i}" for i, id in enumerate(IMAGES)),
+            ]
+        },
+        KINDS,
+    ),
+    "isic2018": (
+        "ISIC2018_Task3_Training_Input",
+        {
+            "ISIC2018_Task3_Training_GroundTruth/ISIC2018_Task3_Training_GroundTruth.csv": [
+                "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC",
+                *(
+                    f"{id}," + ",".join(str(float(i % 7 == k)) for k in range(7))
+                    for i, id in enumerate(IMAGES)
+                ),
+            ],
+            "ISIC2018_Task3_Training_LesionGroupings.csv": [
+                "image,lesion_id,diagnosis_confirm_type",
+                *(f"{id},HAM_{i},histopathology" for i, id in enumerate(IMAGES)),
+            ],
+        },
+        IDS,
+    ),
+    "isic2019": (
+        "ISIC_2019_Training_Input",
+        {
+            "ISIC_2019_Training_GroundTruth.csv": [
+                "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK",
+                *(f"{id},{hot},0.0" for id, hot in zip(IMAGES, HOT, strict=True)),
+            ],
+            "ISIC_2019_Training_Metadata.csv": [
+                "image,age_approx,anatom_site_general,lesion_id,sex",
+                *(f"{id},55.0,head/neck,," for id in IMAGES),
+            ],
+        },
+        IDS,
+    ),
+    "isic2020": (
+        "train",
+        {
+            "train.csv": [
+                "image_name,patient_id,sex,age_approx,diagnosis,benign_malignant,target",
+                *(
+                    f"{id},IP_{i},male,45.0,unknown,{KINDS[i % 2]},{i % 2}"
+                    for i, id in enumerate(IMAGES)
+                ),
+            ]
+        },
+        KINDS,
+    ),
+    "isic2024": (
+        "train-image/image",
+        {
+            "train-metadata.csv": [
+                "isic_id,target,patient_id,age_approx,sex,lesion_id",
+                *(f"{id},{i % 2},IP_{i},60.0,male," for i, id in enumerate(IMAGES)),
+            ]
+        },
+        KINDS,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_isic_sets_are_read_as_they_are_published(tmp_path: Path, name: str) -> None:
+    folder, tables, classes = LAYOUTS[name]
+    lay_out(tmp_path / "data", folder, tables, IMAGES)
+    config = compose("train", tmp_path / "run", f"data={name}", f"data.root={tmp_path / 'data'}")
+    pictures = read_sets(plain(config.data), seed=0)
+    assert sorted(c.id for c in pictures.classes) == sorted(classes)
+    assert {c.id for c in pictures.classes if c.malignant} <= {"malignant", "akiec", "bcc", "mel"}
+    listed = [picture for part in pictures.parts.values() for picture in part]
+    assert len(listed) == (35 if name == "isic2019" else 40)
+    assert len({picture.group for picture in listed}) == len(listed)
+    assert all(pictures.parts.values())
