@@ -126,8 +126,9 @@ def decode(
         msgspec.structs.replace(preprocessing, size=side or preprocessing.size),
         Path(config.cache_dir).expanduser(),
         config.data.limit,
-        # Runs from before this was a choice have no such entry.
+        # Runs from before these were choices have no such entries.
         config.data.get("unreadable", "fail"),
+        config.data.get("duplicates", False),
     )
 
 

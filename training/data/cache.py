@@ -36,6 +36,8 @@ class Cache(msgspec.Struct, frozen=True):
     """A read-only memory map, `[N, S, S, 3] uint8`; black where a picture could not be decoded."""
     problems: dict[int, str]
     """By the picture's place."""
+    path: Path
+    """Where the pixels are."""
 
 
 def open_cache(
@@ -57,7 +59,7 @@ def open_cache(
         if not path.exists():
             _build(path, pictures, preprocessing)
     pixels: Pixels = np.load(path, mmap_mode="r")
-    return Cache(pixels, _Progress.read(path).problems)
+    return Cache(pixels, _Progress.read(path).problems, path)
 
 
 def describe(problems: Collection[str]) -> str:

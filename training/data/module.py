@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from serving.manifest import ClassInfo, Preprocessing
 from serving.pictures import Pixels
-from training.data.cache import describe, open_cache
+from training.data.cache import Cache, describe, open_cache
+from training.data.duplicates import Hashes, find_known, open_hashes
 from training.data.sampling import PowerSampler, log_prior, prior_shift
 from training.data.sets import Pictures
 from training.data.splits import PARTS, Part
@@ -27,6 +28,8 @@ Batch = tuple[Tensor, Tensor]
 """Pictures `[N, S, S, 3] uint8` and classes `[N] int64`."""
 
 Unreadable = Literal["fail", "skip"]
+
+_NAMED_AT_MOST = 10
 
 
 class CachedPictures(Dataset[Batch]):
@@ -83,6 +86,7 @@ class CachedSets:
         folder: Path,
         limit: int | None = None,
         unreadable: Unreadable = "fail",
+        duplicates: bool = False,
     ) -> None:
         """Decodes what is not yet in `folder`; one cache a set, so that a set more decodes only it.
 
@@ -93,6 +97,8 @@ class CachedSets:
             folder: Of the caches.
             limit: Take no more than about this many pictures of each part (for a fast trial).
             unreadable: Whether pictures that cannot be decoded are an error, or named and left out.
+            duplicates: Whether to leave out of training what is validated, calibrated or tested on
+                under another lesion's name.
 
         Raises:
             DataError: where they are an error, naming them.
@@ -104,13 +110,16 @@ class CachedSets:
         self._pixels: list[Pixels] = []
         self._place_of: dict[tuple[str, str], tuple[int, int]] = {}
         self._unreadable: set[tuple[str, str]] = set()
+        self._duplicates: set[tuple[str, str]] = set()
         problems: list[str] = []
+        caches: list[Cache] = []
         for index, source in enumerate(dict.fromkeys(picture.source for picture in listed)):
             of_set = sorted(
                 (p for p in listed if p.source == source), key=lambda picture: picture.image_id
             )
             cache = open_cache(of_set, preprocessing, folder)
             self._pixels.append(cache.pixels)
+            caches.append(cache)
             problems += cache.problems.values()
             self._unreadable |= {(source, of_set[row].image_id) for row in cache.problems}
             self._place_of |= {(source, p.image_id): (index, row) for row, p in enumerate(of_set)}
@@ -121,14 +130,42 @@ class CachedSets:
             )
         if problems:
             print(f"{describe(problems)}\nThey are left out.", file=sys.stderr)
+        if duplicates:
+            self._leave_out_duplicates([open_hashes(c.pixels, c.path) for c in caches])
 
     def readable(self, pictures: Iterable[LabelledPicture]) -> list[LabelledPicture]:
         """Those of `pictures` that were not left out because they cannot be decoded."""
         return [p for p in pictures if (p.source, p.image_id) not in self._unreadable]
 
+    def _leave_out_duplicates(self, hashes: Sequence[Hashes]) -> None:
+        def of(part: Part) -> list[LabelledPicture]:
+            return self.readable(self._parts[part])
+
+        def hashed(pictures: Sequence[LabelledPicture]) -> Hashes:
+            places = [self._place_of[p.source, p.image_id] for p in pictures]
+            return np.array([hashes[index][row] for index, row in places], np.uint64).reshape(-1, 4)
+
+        def groups(pictures: Sequence[LabelledPicture]) -> list[str]:
+            return [f"{picture.source} {picture.group}" for picture in pictures]
+
+        shown, held_out = of("train"), [p for part in PARTS if part != "train" for p in of(part)]
+        found = find_known(hashed(shown), groups(shown), hashed(held_out), groups(held_out))
+        self._duplicates = {(shown[i].source, shown[i].image_id) for i in found}
+        if found:
+            named = ", ".join(shown[i].image_id for i in found[:_NAMED_AT_MOST])
+            rest = len(found) - _NAMED_AT_MOST
+            print(
+                f"{len(found)} training pictures are left out, because they are validated, "
+                f"calibrated or tested on as another lesion's: {named}"
+                + (f" and {rest} more" if rest > 0 else ""),
+                file=sys.stderr,
+            )
+
     def part(self, name: Part) -> CachedPictures:
         """The pictures of a part; those of extra sets belong to `train`."""
         listed = self.readable(self._parts[name])
+        if name == "train":
+            listed = [p for p in listed if (p.source, p.image_id) not in self._duplicates]
         places = np.array([self._place_of[p.source, p.image_id] for p in listed], np.int64)
         labels = self._answers.indices([picture.label for picture in listed])
         return CachedPictures(self._pixels, places.reshape(-1, 2), labels)

@@ -1,0 +1,86 @@
+"""Pictures that are in the data twice under different names are found by how they look."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from serving.manifest import ClassInfo, Preprocessing
+from tests.drawings import draw_lesion, encode
+from training.data import duplicates
+from training.data.duplicates import SAME, find_known, open_hashes
+from training.data.module import Answers, CachedSets
+from training.data.sets import Pictures
+from training.data.splits import Split
+from training.labels import LabelledPicture
+
+CROP = Preprocessing(fit="crop", size=96)
+MOLE = ClassInfo(id="nv", name="Mole", description="", source="", malignant=False)
+
+
+def picture(folder: Path, name: str, group: str, data: bytes, source: str) -> LabelledPicture:
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.jpg"
+    path.write_bytes(data)
+    return LabelledPicture(path, name, "nv", group, source)
+
+
+def saved_again(data: bytes, width: int, height: int, quality: int) -> bytes:
+    with Image.open(io.BytesIO(data)) as image:
+        return encode(image.resize((width, height)), quality=quality)
+
+
+def test_what_is_held_out_as_another_lesions_is_left_out_of_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = [encode(draw_lesion(i, 200, 150)) for i in range(6)]
+    home, away = tmp_path / "home", tmp_path / "away"
+    parts: Split = {
+        "train": [
+            picture(home, "own", "L0", drawn[0], "home"),
+            picture(home, "sister", "L1", saved_again(drawn[1], 200, 150, 60), "home"),
+            picture(home, "twin", "L7", saved_again(drawn[2], 150, 112, 80), "home"),
+        ],
+        "validation": [picture(home, "one", "L1", drawn[1], "home")],
+        "calibration": [picture(home, "two", "L2", drawn[2], "home")],
+        "test": [picture(home, "three", "L3", drawn[3], "home")],
+    }
+    extra = [
+        picture(away, "again", "L3", saved_again(drawn[3], 400, 300, 50), "away"),
+        picture(away, "another", "L3", drawn[4], "away"),
+    ]
+
+    def shown(*, look: bool) -> int:
+        pictures, answers = Pictures(parts, extra, [MOLE], []), Answers([MOLE], None)
+        cached = CachedSets(pictures, answers, CROP, tmp_path / "cache", duplicates=look)
+        assert len(cached.part("test")) == 1
+        return len(cached.part("train"))
+
+    assert shown(look=False) == 5
+    # The picture of one lesion twice is no duplicate: the split keeps lesions together. That two
+    # sets call different lesions by one name does not make them one.
+    assert shown(look=True) == 3
+    assert "2 training pictures are left out" in (said := capsys.readouterr().err)
+    assert "twin, again" in said
+
+
+def test_hashes_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.stack([np.asarray(draw_lesion(i, 64, 64)) for i in range(3)])
+    first = open_hashes(pixels, tmp_path / "cache.npy")
+    assert first.shape == (3, 4)
+    monkeypatch.setattr(duplicates, "_hash", lambda _: pytest.fail("hashed again"))
+    np.testing.assert_array_equal(open_hashes(pixels, tmp_path / "cache.npy"), first)
+
+
+def test_bits_are_counted_up_to_the_limit() -> None:
+    known = np.zeros((1, 4), np.uint64)
+    among = np.zeros((2, 4), np.uint64)
+    among[0, 2] = 2**SAME - 1
+    among[1, 2] = 2 ** (SAME + 1) - 1
+    assert find_known(among, ["a", "b"], known, ["c"]) == [0]
+    assert find_known(among, ["c", "b"], known, ["c"]) == []
+    assert find_known(among, ["a", "b"], known[:0], []) == []
