@@ -51,6 +51,7 @@ class SwaggerPage(OpenAPIRenderPlugin):
 <script src="{ASSETS}/start.js" defer></script>
 </head>
 <body>
+<header><h1>{title}</h1></header>
 <div id="api" data-description="{PATH}/openapi.json"></div>
 <noscript>
 The description itself is at <a href="{PATH}/openapi.json">{PATH}/openapi.json</a>.
