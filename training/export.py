@@ -46,7 +46,14 @@ from training.calibration import Targets
 from training.data.module import Answers, CachedPictures
 from training.data.sets import Pictures
 from training.data.splits import Part, digest
-from training.finished import RunError, checkpoint_files, find_run, load_network, read_config
+from training.finished import (
+    RunError,
+    checkpoint_files,
+    find_run,
+    load_network,
+    read_config,
+    runs_of,
+)
 from training.gate import GateLimits
 from training.graph import (
     ExportError,
@@ -103,6 +110,13 @@ def export(config: DictConfig) -> Path:
         )
     answers = read_answers(trained, pictures)
     chosen = checkpoint_files(run, plain(config.checkpoint))
+    others = [other for other in runs_of(chosen, history.split_digest) if other != run]
+    for other in others:
+        if not set(_sets(other)) <= set(_sets(run)):
+            raise RunError(
+                f"{other}: learned from {', '.join(_sets(other))}, and {run} only from "
+                f"{', '.join(_sets(run))}. Name the run with the most sets as `run`."
+            )
     network = cast(Network, load_network(trained, chosen, len(answers.classes)))
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
@@ -126,7 +140,11 @@ def export(config: DictConfig) -> Path:
         made = Path(name) / folder.name
         made.mkdir()
         onnx.save(preprocess.build(read_preprocessing(trained)), made / contract.PREPROCESS_FILE)
-        manifest = _unfitted(trained, history, [file.stem for file in chosen], pictures, answers)
+        made_by = {
+            **_config_without_paths(run, chosen),
+            "averaged_with": [_config_without_paths(other, chosen) for other in others],
+        }
+        manifest = _unfitted(trained, history, made_by, pictures, answers)
         manifest = _fit(config, model, manifest, made, calibrating)
         graph.temperature.fill_(manifest.temperature)
         parity = _compare(config, graph, made / contract.MODEL_FILE, calibrating.prepared)
@@ -293,7 +311,7 @@ def _title(classes: int) -> str:
 def _unfitted(
     trained: DictConfig,
     history: record.Record,
-    checkpoints: list[str],
+    made_by: dict[str, Any],
     pictures: Pictures,
     answers: Answers,
 ) -> Manifest:
@@ -324,7 +342,7 @@ def _unfitted(
             datasets=_datasets(pictures),
             split_digest=history.split_digest,
             seed=trained.seed,
-            config=_config_without_paths(trained, history, checkpoints),
+            config=made_by,
             versions=history.versions,
             commit=history.commit,
         ),
@@ -385,27 +403,32 @@ def _datasets(pictures: Pictures) -> list[Dataset]:
     ]
 
 
-def _config_without_paths(
-    trained: DictConfig, history: record.Record, checkpoints: list[str]
-) -> dict[str, Any]:
+def _config_without_paths(run: Path, checkpoints: Sequence[Path]) -> dict[str, Any]:
     """What made the model, without the places of its machine."""
-    config = plain(trained)
+    config, history = plain(read_config(run)), record.read(run)
     model = {key: value for key, value in config["model"].items() if key not in ("binary", "float")}
     share = model.pop("teacher", {}).get("share")
     teacher = {"networks": history.teacher, "share": share} if history.teacher else None
     trainer = {k: v for k, v in config["trainer"].items() if k != "default_root_dir"}
     return {
-        "data": [trained.data.name, *(each["name"] for each in config["data"]["extra"].values())],
+        "data": _sets(run),
         "model": {**model, "weights": history.weights, "teacher": teacher},
         "augmentation": config["augmentation"],
         "trainer": trainer,
         "averaging": config["callbacks"].get("averaging"),
-        "checkpoints": checkpoints,
+        "checkpoints": [file.stem for file in checkpoints if file.parent.parent == run],
+        "commit": history.commit,
         "hardware": history.hardware,
         "seconds": history.seconds,
         "best_score": history.best_score,
         "scored_by": history.scored_by,
     }
+
+
+def _sets(run: Path) -> list[str]:
+    """The names of the sets that `run` learned from."""
+    data = read_config(run).data
+    return [data.name, *(each.name for each in data.extra.values())]
 
 
 def _summary(folder: Path, manifest: Manifest) -> str:

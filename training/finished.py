@@ -48,9 +48,42 @@ def read_config(run: Path) -> DictConfig:
 
 
 def checkpoint_files(run: Path, names: str | Iterable[str]) -> list[Path]:
-    """The files of the checkpoints (best, last) of `run` that `names` is, or lists."""
+    """The files of the checkpoints that `names` is, or lists.
+
+    A name is best or last, and is of `run`; with a slash it is the file of another run.
+    """
     listed = [names] if isinstance(names, str) else names
-    return [run / "checkpoints" / f"{name}.ckpt" for name in listed]
+    return [Path(name) if "/" in name else run / "checkpoints" / f"{name}.ckpt" for name in listed]
+
+
+def runs_of(checkpoints: Sequence[Path], split_digest: str) -> list[Path]:
+    """The runs whose `checkpoints` are to be averaged, for a model of this split.
+
+    Raises:
+        RunError: where one has not finished, learned from pictures that are held out, or started
+            from other weights or takes other pictures than the rest.
+    """
+    runs = list(dict.fromkeys(file.parent.parent for file in checkpoints))
+    for run in runs:
+        if not (run / record.FILE_NAME).exists():
+            raise RunError(
+                f"{run}: holds no {record.FILE_NAME}, so no run has finished there. Name a "
+                "checkpoint of a finished run, as runs/mobilenet/TIME/checkpoints/best.ckpt."
+            )
+        if record.read(run).split_digest != split_digest:
+            raise RunError(
+                f"{run}: learned from another split, and so perhaps from pictures that are held "
+                "out here. Train it on the same data with the same seed."
+            )
+    if (
+        len({(record.read(run).weights, str(read_config(run).model.preprocessing)) for run in runs})
+        > 1
+    ):
+        raise RunError(
+            f"{', '.join(map(str, runs))}: started from different weights, or take pictures of "
+            "different sizes or fits. The mean of such weights is no network."
+        )
+    return runs
 
 
 def load_network(trained: DictConfig, checkpoints: Sequence[Path], classes: int) -> nn.Module:

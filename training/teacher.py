@@ -9,11 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from training import record
 from training.data.module import Answers
 from training.data.sets import Pictures
 from training.data.splits import digest
-from training.finished import RunError, load_network, read_config
+from training.finished import RunError, load_network, read_config, runs_of
 
 
 class Teacher:
@@ -65,33 +64,13 @@ def load_teacher(
     files = [Path(each) for each in checkpoints]
     if not files:
         return None
-    runs = [file.parent.parent for file in files]
-    held_out = digest(pictures.parts)
+    runs = runs_of(files, digest(pictures.parts))
     for run in runs:
-        if not (run / record.FILE_NAME).exists():
-            raise RunError(
-                f"{run}: holds no {record.FILE_NAME}, so no run has finished there. A teacher is a "
-                "checkpoint of a finished run, as runs/mobilenet/TIME/checkpoints/best.ckpt."
-            )
         if read_config(run).model.target != "classes":
             raise RunError(f"{run}: a teacher answers the data set's classes; this one does not.")
-        if record.read(run).split_digest != held_out:
-            raise RunError(
-                f"{run}: learned from another split, and so perhaps from pictures that are held "
-                "out here. Train the teacher on the same data with the same seed."
-            )
-    if len({(record.read(run).weights, _side(run)) for run in runs}) > 1:
-        raise RunError(
-            "the teacher's checkpoints are of runs that started from different weights, or take "
-            "pictures of different sizes: the mean of such weights is no network."
-        )
-    network = load_network(read_config(runs[0]), files, len(pictures.classes))
+    trained = read_config(runs[0])
+    network = load_network(trained, files, len(pictures.classes))
     hashed = [hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files]
-    origin = f"{read_config(runs[0]).model.name}, mean of SHA-256 {', '.join(hashed)}"
+    origin = f"{trained.model.name}, mean of SHA-256 {', '.join(hashed)}"
     joined = torch.from_numpy(answers.indices([c.id for c in pictures.classes]))
-    return Teacher(network, joined, _side(runs[0]), origin)
-
-
-def _side(run: Path) -> int:
-    """The side of the pictures, in pixels, that the network of `run` takes."""
-    return int(read_config(run).model.preprocessing.size)
+    return Teacher(network, joined, int(trained.model.preprocessing.size), origin)

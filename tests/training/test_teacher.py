@@ -138,6 +138,22 @@ def test_several_checkpoints_give_the_mean_of_their_weights(taught: Path) -> Non
     assert checkpoint_files(taught, "last") == [taught / "checkpoints" / "last.ckpt"]
 
 
+def test_a_model_may_be_the_mean_of_several_runs(data: Path, taught: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(taught, tmp_path / "other")
+    last = other / "checkpoints" / "last.ckpt"
+    overrides = ["quantise.enabled=false", "parity.pictures=10", f"checkpoint=[best,{last}]"]
+    places = [f"run={taught}", f"artifacts={tmp_path / 'artifacts'}", f"data.root={data}"]
+    config = compose("export", taught, *overrides, *places)
+    made_by = Classifier(export(config)).manifest.training.config
+    assert made_by["checkpoints"] == ["best"]
+    assert [each["checkpoints"] for each in made_by["averaged_with"]] == [["last"]]
+
+    changed = (other / "config.yaml").read_text().replace("name: HAM10000", "name: elsewhere")
+    (other / "config.yaml").write_text(changed)
+    with pytest.raises(RunError, match="learned from elsewhere, and .* only from HAM10000"):
+        export(config)
+
+
 def test_a_checkpoint_that_is_not_there_or_of_another_network_is_named(taught: Path) -> None:
     trained = read_config(taught)
     with pytest.raises(RunError, match=r"first\.ckpt: cannot be read"):
