@@ -75,10 +75,8 @@ def runs_of(checkpoints: Sequence[Path], split_digest: str) -> list[Path]:
                 f"{run}: learned from another split, and so perhaps from pictures that are held "
                 "out here. Train it on the same data with the same seed."
             )
-    if (
-        len({(record.read(run).weights, str(read_config(run).model.preprocessing)) for run in runs})
-        > 1
-    ):
+    starts = {(record.read(run).weights, str(read_config(run).model.preprocessing)) for run in runs}
+    if len(starts) > 1:
         raise RunError(
             f"{', '.join(map(str, runs))}: started from different weights, or take pictures of "
             "different sizes or fits. The mean of such weights is no network."

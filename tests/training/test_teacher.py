@@ -150,7 +150,7 @@ def test_a_model_may_be_the_mean_of_several_runs(data: Path, taught: Path, tmp_p
 
     changed = (other / "config.yaml").read_text().replace("name: HAM10000", "name: elsewhere")
     (other / "config.yaml").write_text(changed)
-    with pytest.raises(RunError, match="learned from elsewhere, and .* only from HAM10000"):
+    with pytest.raises(RunError, match=r"learned from elsewhere, and .* only from HAM10000"):
         export(config)
 
 
