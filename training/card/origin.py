@@ -8,7 +8,7 @@ from serving.manifest import Manifest
 from training.card import integers
 from training.card.markdown import table
 
-_TOLD_ABOVE = frozenset({"hardware", "seconds", "best_score", "scored_by"})
+_TOLD_ABOVE = frozenset({"hardware", "seconds", "best_score", "scored_by", "commit"})
 """What stands in the manifest's configuration about the run itself."""
 
 
@@ -32,8 +32,13 @@ def section(manifest: Manifest) -> str:
     record = training.config
     if "hardware" in record:
         facts.append(["Trained on", f"{record['hardware']}"])
+    runs = [record, *record.get("averaged_with", [])]
+    count = sum(len(run.get("checkpoints", [])) for run in runs)
+    if count > 1:
+        facts.append(["Weights", f"mean of {count} checkpoints, of {len(runs)} runs"])
     if "seconds" in record:
-        facts.append(["Time of training", _duration(float(record["seconds"]))])
+        seconds = sum(float(run["seconds"]) for run in runs)
+        facts.append(["Time of training", _duration(seconds)])
     if "best_score" in record:
         facts.append([f"Best {record['scored_by']}", f"{float(record['best_score']):.3f}"])
     config = {key: value for key, value in record.items() if key not in _TOLD_ABOVE}
