@@ -77,8 +77,9 @@ def measured(model: Classifier) -> Measured | None:
 def card(model: Classifier, address: str, table: str) -> str | None:
     """The model's card as HTML, None where it has none.
 
-    Its files stand at `address`; `table` is what a screen reader calls a table that scrolls, with its number. The
-    card's own HTML is shown as text, and pictures from elsewhere only as their words.
+    Its files stand at `address`; `table` is what a screen reader calls a table that scrolls, before
+    its number. The card's own HTML is shown as text, and pictures from elsewhere only as their
+    words.
     """
     digest = model.manifest.files.get(CARD)
     return digest and _render(model.folder, digest, address, table)

@@ -24,8 +24,9 @@ def draw_lesion(
 ) -> Image.Image:
     """An RGB picture of `width` x `height` pixels that looks as if taken through a dermatoscope.
 
-    Skin with a gradient, an irregular darker blob with a network of pigment, noise, a few hairs and
-    a vignette; the same for the same arguments. `redness`, 0 to 1, reddens lesion and skin.
+    Skin with a gradient and a fine relief, an irregular darker mottled blob with a network of
+    pigment, noise, a few hairs and a vignette; the same for the same arguments. `redness`, 0 to 1,
+    reddens lesion and skin.
     """
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
@@ -33,14 +34,16 @@ def draw_lesion(
     inside = _blob(random, x, y, scale)
 
     light = 1 + 0.06 * ((x / width - 0.5) * random.normal() + (y / height - 0.5) * random.normal())
-    skin = np.array([0.86, 0.72, 0.63]) + redness * np.array([0.04, -0.20, -0.14])
+    skin = np.array([0.84, 0.66, 0.62]) + redness * np.array([0.04, -0.20, -0.14])
     brown = np.array([0.46, 0.36, 0.27]) + redness * np.array([0.08, -0.22, -0.13])
     period = scale / random.uniform(18, 30)
     network = 0.05 * np.sin(x / period * math.tau) * np.sin(y / period * math.tau)
-    mottled = 0.18 * _smooth_noise(random, width, height, cells=7)
+    mottled = _layered_noise(random, width, height, {7: 0.16, 22: 0.1, 70: 0.05})
 
     lesion = brown * (1 + network + mottled)[..., None]
     picture = skin * light[..., None] * (1 - inside[..., None]) + lesion * inside[..., None]
+    relief = _layered_noise(random, width, height, {9: 0.02, 60: 0.012})
+    picture *= (1 + relief)[..., None]
     radius = np.hypot(x / width - 0.5, y / height - 0.5) / math.hypot(0.5, 0.5)
     picture *= (1 - 0.45 * np.clip(radius - 0.55, 0, None) ** 1.2)[..., None]
     picture += random.normal(0, 0.012, picture.shape)
@@ -75,6 +78,15 @@ def _blob(random: np.random.Generator, x: Floats, y: Floats, scale: int) -> Floa
     distance = np.hypot(x - centre_x, (y - centre_y) * random.uniform(1.0, 1.25)) / scale
     inside: Floats = 1 / (1 + np.exp(np.clip((distance - edge) / 0.012, -40, 40)))
     return inside
+
+
+def _layered_noise(
+    random: np.random.Generator, width: int, height: int, shares: dict[int, float]
+) -> Floats:
+    """Noise of mean 0 in patches of several sizes, `[H, W]`: for each count of cells its share."""
+    layers = [s * _smooth_noise(random, width, height, cells) for cells, s in shares.items()]
+    noise: Floats = np.sum(layers, axis=0)
+    return noise
 
 
 def _smooth_noise(random: np.random.Generator, width: int, height: int, cells: int) -> Floats:

@@ -44,7 +44,7 @@ from serving.prediction import malignant_probability
 from training import calibration, gate, preprocess, record
 from training.calibration import Targets
 from training.data.module import Answers, CachedPictures
-from training.data.sets import Pictures
+from training.data.sets import Pictures, PictureSet
 from training.data.splits import Part, digest
 from training.finished import (
     RunError,
@@ -144,7 +144,7 @@ def export(config: DictConfig) -> Path:
             **_config_without_paths(run, chosen),
             "averaged_with": [_config_without_paths(other, chosen) for other in others],
         }
-        manifest = _unfitted(trained, history, made_by, pictures, answers)
+        manifest = _unfitted(trained, history, made_by, pictures, cached.listed("train"), answers)
         manifest = _fit(config, model, manifest, made, calibrating)
         graph.temperature.fill_(manifest.temperature)
         parity = _compare(config, graph, made / contract.MODEL_FILE, calibrating.prepared)
@@ -313,6 +313,7 @@ def _unfitted(
     history: record.Record,
     made_by: dict[str, Any],
     pictures: Pictures,
+    learned_from: Sequence[LabelledPicture],
     answers: Answers,
 ) -> Manifest:
     """The manifest with everything known before fitting; what is fitted later does nothing yet."""
@@ -339,7 +340,7 @@ def _unfitted(
         quality=Quality(min_side=0, min_sharpness=0, min_luminance=0, min_lesion_share=0),
         parity=Parity(pictures=0, batch_sizes=[], probability=0, heatmap=0),
         training=Training(
-            datasets=_datasets(pictures),
+            datasets=_datasets(pictures.sets, learned_from),
             split_digest=history.split_digest,
             seed=trained.seed,
             config=made_by,
@@ -389,9 +390,8 @@ def _fitted(
     )
 
 
-def _datasets(pictures: Pictures) -> list[Dataset]:
-    """What the model learned from: of the split set the train part, of the others everything."""
-    listed = [*pictures.parts["train"], *pictures.extra]
+def _datasets(sets: Sequence[PictureSet], listed: Sequence[LabelledPicture]) -> list[Dataset]:
+    """How many pictures of each of the `sets` are `listed`: those that the model learned from."""
     return [
         Dataset(
             name=each.name,
@@ -399,7 +399,7 @@ def _datasets(pictures: Pictures) -> list[Dataset]:
             source=each.source,
             pictures=sum(picture.source == each.name for picture in listed),
         )
-        for each in pictures.sets
+        for each in sets
     ]
 
 

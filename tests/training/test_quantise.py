@@ -56,7 +56,7 @@ def test_its_features_are_the_float_graphs(pair: Pair) -> None:
     """Novelty is a distance between pooled features."""
     _, model, integers = pair
     image = drawn(24)
-    assert correlation(run(integers, image)[2], run(model, image)[2]) > 0.9
+    assert correlation(run(integers, image)[2], run(model, image)[2]) > 0.7
 
 
 # Fifty layers that nobody trained make a great difference of any rounding: only the small network's

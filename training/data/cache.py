@@ -51,13 +51,14 @@ def open_cache(
     prepared.
 
     Raises:
-        DataError: where a picture's file is missing.
+        DataError: where a picture's file is missing or cannot be read.
     """
     path = folder / f"{_key(pictures, preprocessing)}.npy"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
-            _build(path, pictures, preprocessing)
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                _build(path, pictures, preprocessing)
     pixels: Pixels = np.load(path, mmap_mode="r")
     return Cache(pixels, _Progress.read(path).problems, path)
 
@@ -114,16 +115,24 @@ def _build(path: Path, pictures: Sequence[LabelledPicture], preprocessing: Prepr
     if unfinished.exists():
         pixels, progress = np.lib.format.open_memmap(unfinished, mode="r+"), _Progress.read(path)
     else:
+        progress = _Progress()
+        # What a finished build wrote, whose pixels were deleted since, is not how far this one is.
+        progress.write(path)
         shape = (len(pictures), size, size, 3)
         pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
-        progress = _Progress()
 
     def decode(index: int) -> tuple[int, str] | None:
         picture = pictures[index]
         try:
             pixels[index] = prepare(picture.path.read_bytes(), preprocessing, _LIMITS).pixels
-        except (PictureError, OSError) as error:
+        except PictureError as error:
             return index, f"{picture.path}: {error}"
+        except OSError as error:
+            # Not the picture's fault, and perhaps over the next time: what is decoded is kept.
+            raise DataError(
+                f"{picture.path}: cannot be read ({error.strerror}). Make it readable, then run "
+                "this again: it goes on here."
+            ) from error
         return None
 
     bar = tqdm(

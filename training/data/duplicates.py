@@ -9,6 +9,7 @@ from pathlib import Path
 import imagehash
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
@@ -38,13 +39,9 @@ def open_hashes(pixels: Pixels, cache: Path) -> Hashes:
     """
     path = cache.with_suffix(".hashes.npy")
     if not path.exists():
-        with ThreadPoolExecutor(available_cores()) as pool:
-            made = pool.map(_hash, pixels, chunksize=_AT_ONCE)
-            listed = list(tqdm(made, "hashing", len(pixels), unit="picture"))
-        # np.save adds the suffix where it is missing.
-        unfinished = path.with_suffix(".new.npy")
-        np.save(unfinished, np.stack(listed))
-        unfinished.replace(path)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                _write_hashes(pixels, path)
     found: Hashes = np.load(path)
     return found
 
@@ -65,6 +62,16 @@ def find_known(among: Hashes, groups: Sequence[str], known: Hashes, known_groups
         compared = pool.map(is_known, range(len(among)), chunksize=_AT_ONCE)
         shown = tqdm(compared, "looking for duplicates", len(among), unit="picture")
         return [place for place, found in enumerate(shown) if found]
+
+
+def _write_hashes(pixels: Pixels, path: Path) -> None:
+    with ThreadPoolExecutor(available_cores()) as pool:
+        made = pool.map(_hash, pixels, chunksize=_AT_ONCE)
+        listed = list(tqdm(made, "hashing", len(pixels), unit="picture"))
+    # np.save adds the suffix where it is missing.
+    unfinished = path.with_suffix(".new.npy")
+    np.save(unfinished, np.stack(listed))
+    unfinished.replace(path)
 
 
 def _hash(pixels: Pixels) -> Hashes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -161,11 +162,16 @@ class CachedSets:
                 file=sys.stderr,
             )
 
-    def part(self, name: Part) -> CachedPictures:
-        """The pictures of a part; those of extra sets belong to `train`."""
+    def listed(self, name: Part) -> list[LabelledPicture]:
+        """The pictures of a part without those left out; those of extra sets belong to `train`."""
         listed = self.readable(self._parts[name])
         if name == "train":
             listed = [p for p in listed if (p.source, p.image_id) not in self._duplicates]
+        return listed
+
+    def part(self, name: Part) -> CachedPictures:
+        """The pixels and classes of `listed`."""
+        listed = self.listed(name)
         places = np.array([self._place_of[p.source, p.image_id] for p in listed], np.int64)
         labels = self._answers.indices([picture.label for picture in listed])
         return CachedPictures(self._pixels, places.reshape(-1, 2), labels)
@@ -215,42 +221,48 @@ class PictureData(pl.LightningDataModule):
         return log_prior(self._train.labels)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the train part, the last incomplete one left out."""
-        pictures = self._train
-        rank, of = self._place
-        sampler = PowerSampler(pictures.labels, self._power, self._seed, rank, of)
-        return self._loader(pictures, sampler, drop_last=len(pictures) >= self._batch_size)
+        """Batches of the train part, the last incomplete one left out.
+
+        Raises:
+            DataError: where a batch cannot be shared out evenly.
+        """
+        pictures, (rank, of) = self._train, self._place
+        if self._batch_size % of:
+            raise DataError(
+                f"A batch of {self._batch_size} pictures cannot be shared out to {of} processes. "
+                "Set model.batch_size to a multiple of their number."
+            )
+        return self._loader(
+            pictures,
+            sampler=PowerSampler(pictures.labels, self._power, self._seed, rank, of),
+            batch_size=self._batch_size // of,
+            drop_last=len(pictures) >= self._batch_size,
+        )
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the validation part, in order; each picture is one process's."""
+        """Batches of the validation part, in order; each picture is one process's.
+
+        All processes have as many batches, for they wait for one another.
+        """
         rank, of = self._place
-        return self._loader(
-            self._validation, range(rank, len(self._validation), of), drop_last=False
-        )
+        count = len(self._validation)
+        batches = max(1, min(math.ceil(count / self._batch_size), count // of))
+        shared_out = np.array_split(np.arange(rank, count, of), batches)
+        return self._loader(self._validation, batch_sampler=[part.tolist() for part in shared_out])
 
     @property
     def _place(self) -> tuple[int, int]:
         """Which of how many processes this is."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _loader(
-        self, pictures: CachedPictures, sampler: Iterable[int], *, drop_last: bool
-    ) -> DataLoader[Batch]:
-        _, of = self._place
-        if self._batch_size % of:
-            raise DataError(
-                f"A batch of {self._batch_size} pictures cannot be shared out to {of} processes. "
-                "Set model.batch_size to a multiple of their number."
-            )
+    def _loader(self, pictures: CachedPictures, **batching: Any) -> DataLoader[Batch]:
         return DataLoader(
             pictures,
-            batch_size=self._batch_size // of,
-            sampler=sampler,
-            drop_last=drop_last,
             collate_fn=_as_it_is,
             num_workers=self._workers,
             persistent_workers=self._workers > 0,
             pin_memory=torch.cuda.is_available(),
+            **batching,
         )
 
 

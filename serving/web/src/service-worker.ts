@@ -26,13 +26,15 @@ self.addEventListener("fetch", (event) => {
   if (answer) event.respondWith(answer);
 });
 
-/** Keeps all or nothing. */
+/** Keeps all or nothing more than before. */
 async function fill(): Promise<void> {
+  const wasThere = await caches.has(KEPT);
   const cache = await caches.open(KEPT);
   try {
     await fillCache(cache);
   } catch (error) {
-    await caches.delete(KEPT);
+    // What was kept already may be what this page lives on.
+    if (!wasThere) await caches.delete(KEPT);
     throw error;
   }
 }

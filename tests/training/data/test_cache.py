@@ -94,6 +94,40 @@ def test_a_build_that_was_broken_off_goes_on(
     assert not list((tmp_path / "cache").glob("*.part"))
 
 
+def test_what_a_finished_build_wrote_is_not_how_far_another_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = written(tmp_path / "pictures", 3)
+    open_cache(listed, SQUASH, tmp_path / "cache")
+    for path in (tmp_path / "cache").glob("*.npy"):
+        path.unlink()  # to make room
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(cache, "prepare", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            open_cache(listed, SQUASH, tmp_path / "cache")
+    pixels = open_cache(listed, SQUASH, tmp_path / "cache").pixels
+    assert all(row.any() for row in pixels)
+
+
+def test_a_file_that_cannot_be_read_is_no_bad_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = written(tmp_path / "pictures", 3)
+
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "read_bytes", refuse)
+        with pytest.raises(DataError, match=r"0\.jpg: cannot be read \(Permission denied\)"):
+            open_cache(listed[:1], SQUASH, tmp_path / "cache")
+    assert open_cache(listed[:1], SQUASH, tmp_path / "cache").problems == {}
+
+
 def test_of_two_processes_one_builds_and_the_other_waits(tmp_path: Path) -> None:
     listed = written(tmp_path / "pictures", 20)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
