@@ -176,7 +176,9 @@ def assert_same(device: dict[str, Any], server: dict[str, Any]) -> None:
     assert set(device["heatmaps"]) == set(server["heatmaps"])
     for id, heatmap in server["heatmaps"].items():
         here, there = evidence(device["heatmaps"][id]), evidence(heatmap)
-        assert np.abs(here - there).mean() < 0.05
+        # A class that hardly anything speaks for has a map of what little there is.
+        limit = 0.05 if server["probabilities"][id] > 0.05 else 0.1
+        assert np.abs(here - there).mean() < limit
 
 
 def evidence(uri: str) -> np.ndarray[Any, np.dtype[np.float64]]:
