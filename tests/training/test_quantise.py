@@ -9,6 +9,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from onnx import TensorProto, helper, numpy_helper
 
+from serving import manifest as contract
+from serving.settings import CHECKOUT
+from tests.drawings import draw_lesion
 from tests.training.drawn_networks import drawn, export, run
 from tests.training.drawn_sets import CONF
 from training.graph import ExportError, check, set_temperature
@@ -52,11 +55,19 @@ def correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
 
-def test_its_features_are_the_float_graphs(pair: Pair) -> None:
+@pytest.mark.parametrize("name", MODELS)
+def test_of_a_trained_network_it_keeps_answers_and_features(name: str) -> None:
     """Novelty is a distance between pooled features."""
-    _, model, integers = pair
-    image = drawn(24)
-    assert correlation(run(integers, image)[2], run(model, image)[2]) > 0.7
+    model = onnx.load(CHECKOUT / "artifacts" / name / contract.MODEL_FILE)
+    size = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    lesions = [draw_lesion(i, 2 * size, 2 * size, redness=i % 5 / 4) for i in range(40)]
+    image = np.stack([np.asarray(lesion.resize((size, size))) for lesion in lesions])
+    calibration = [image[i : i + 4] for i in range(24, 40, 4)]
+    integers = quantise(model, calibration, settings(shipped(name), weight_bits=7))
+    wanted, found = run(model, image[:24]), run(integers, image[:24])
+    assert np.abs(found[0] - wanted[0]).max() < 0.02
+    assert correlation(found[1], wanted[1]) > 0.9
+    assert correlation(found[2], wanted[2]) > 0.9
 
 
 # Fifty layers that nobody trained make a great difference of any rounding: only the small network's
