@@ -37,7 +37,7 @@ from serving.problems import (
     Reason,
     problem,
 )
-from serving.settings import Settings
+from serving.services import Services
 from serving.uploads import FIELD, read_form
 
 _EXAMPLE = Prediction(
@@ -172,9 +172,7 @@ class _PredictionsOperation(Operation):
 )
 async def post_predictions(
     request: Request[Any, Any, Any],
-    inference: NamedDependency[Inference],
-    admission: NamedDependency[Admission],
-    settings: NamedDependency[Settings],
+    services: NamedDependency[Services],
     model: Annotated[
         str,
         QueryParameter(description="The model to ask; see `/api/v1/models`. Default: the first."),
@@ -188,9 +186,10 @@ async def post_predictions(
     ] = False,
 ) -> list[Prediction]:
     """Classifies the pictures of the form."""
+    inference = services.inference
     classifier = find_model(inference, model)
-    async with admission.enter(request) as entry:
-        form = await read_form(request, settings, entry)
+    async with services.admission.enter(request) as entry:
+        form = await read_form(request, services.settings, entry)
         work = inference.answer_all(classifier, form.uploads, heatmaps=heatmaps)
         return await entry.finish(request.receive, work)
 

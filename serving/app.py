@@ -40,6 +40,7 @@ from serving.languages import headers_for, language_of
 from serving.logs import log_visit
 from serving.metrics import Metrics
 from serving.pages import Assets, Page
+from serving.services import Services
 from serving.settings import OTLP_ENDPOINT, PREFIX, Settings, SettingsError
 from serving.visits import Watcher
 
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None, static: Path = built_files.STAT
     admission = Admission(settings, inference.workers)
     counted = Metrics(inference, admission)
     page = Page(inference, Assets(static))
+    services = Services(inference, admission, settings)
     watchers: list[Watcher] = [log_visit, counted.count]
     lifespan: list[Lifespan] = [_closing(inference), rates.sweeping]
     if traces := _traces(settings):
@@ -85,7 +87,7 @@ def create_app(settings: Settings | None = None, static: Path = built_files.STAT
             reading_pages.routes,
             api.routes,
             api.probes,
-            model_files.get_model_file,
+            model_files.routes,
             metrics.routes,
             built_files.static_routes(static),
             built_files.service_worker(static),
@@ -95,6 +97,7 @@ def create_app(settings: Settings | None = None, static: Path = built_files.STAT
             "inference": Provide(lambda: inference, sync_to_thread=False),
             "metrics": Provide(lambda: counted, sync_to_thread=False),
             "page": Provide(lambda: page, sync_to_thread=False),
+            "services": Provide(lambda: services, sync_to_thread=False),
             "settings": Provide(lambda: settings, sync_to_thread=False),
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},

@@ -62,6 +62,13 @@ class _Connection(H11Protocol):
         super().on_response_complete()
         self._watch()
 
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        # Whoever takes a large file piece by piece gets as long for the next piece.
+        if self._awaited == "an answer":
+            self._cancel()
+            self._watch()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel()
         super().connection_lost(exc)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from litestar import get
+from litestar import Router, get, head
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
@@ -20,6 +20,8 @@ from serving.problems import ProblemError
 FILES = "/api/v1/models/{name}/files"
 """where the files of the model `name` stand"""
 
+ADDRESS = FILES.format(name="{name:str}") + "/{file:path}"
+
 PATHS = "^" + FILES.format(name="[^/]+") + "/"
 """matches the addresses of the files: graphs and plots that no compression makes smaller"""
 
@@ -31,7 +33,7 @@ _CHUNK = 1 << 16
 
 
 @get(
-    FILES.format(name="{name:str}") + "/{file:path}",
+    ADDRESS,
     operation_id="getModelFile",
     tags=["Models"],
     summary="Fetch a file of a model",
@@ -59,6 +61,31 @@ async def get_model_file(
     ],
 ) -> Response[Any]:
     """The file of the model, or 304 for who has it."""
+    path, headers = _find(inference, name, file)
+    if is_known(headers["etag"], request.headers.get("if-none-match", "")):
+        return Response(None, status_code=304, headers=headers)
+    return File(
+        path,
+        headers=headers,
+        media_type=_kind(path),
+        content_disposition_type="inline",
+        filename=path.name,
+        chunk_size=_CHUNK,
+    )
+
+
+@head(ADDRESS, include_in_schema=False)
+async def head_model_file(
+    inference: NamedDependency[Inference], name: FromPath[str], file: FromPath[Path]
+) -> Response[None]:
+    """What comes with the file, without the file: a download tool asks first how long it is."""
+    path, headers = _find(inference, name, file)
+    length = {"content-length": str(path.stat().st_size), "content-type": _kind(path)}
+    return Response(None, headers={**headers, **length})
+
+
+def _find(inference: Inference, name: str, file: Path) -> tuple[Path, dict[str, str]]:
+    """Where a file of a model stands, and the headers that it comes with."""
     model = find_model(inference, name)
     place = file.as_posix().lstrip("/")
     digest = model.manifest.files.get(place)
@@ -70,14 +97,11 @@ async def get_model_file(
             f"/api/v1/models/{model.manifest.name} lists those that there are.",
         )
     # The address stays when a new model comes under its name.
-    headers = {"cache-control": "no-cache", "etag": f'"{digest}"'}
-    if is_known(headers["etag"], request.headers.get("if-none-match", "")):
-        return Response(None, status_code=304, headers=headers)
-    return File(
-        path,
-        headers=headers,
-        media_type=_KINDS.get(path.suffix, "application/octet-stream"),
-        content_disposition_type="inline",
-        filename=path.name,
-        chunk_size=_CHUNK,
-    )
+    return path, {"cache-control": "no-cache", "etag": f'"{digest}"'}
+
+
+def _kind(path: Path) -> str:
+    return _KINDS.get(path.suffix, "application/octet-stream")
+
+
+routes = Router("/", route_handlers=[get_model_file, head_model_file])

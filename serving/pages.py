@@ -18,7 +18,6 @@ from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from litestar.response import Response
 
-from serving.admission import Admission
 from serving.api import find_model
 from serving.built_files import STATIC, STATIC_URL, sent_bytes
 from serving.diagnoses import DIAGNOSES
@@ -37,7 +36,7 @@ from serving.pictures import Limits, thumbnail
 from serving.prediction import Prediction
 from serving.problems import Problem, ProblemError, from_exception, headers_of, note
 from serving.ramp import RAMP
-from serving.settings import Settings
+from serving.services import Services
 from serving.uploads import Form, read_form
 
 PACKAGE = Path(__file__).resolve().parent
@@ -211,12 +210,11 @@ async def head_page() -> None:
 async def post_page(
     request: Request[Any, Any, Any],
     page: NamedDependency[Page],
-    inference: NamedDependency[Inference],
-    admission: NamedDependency[Admission],
-    settings: NamedDependency[Settings],
+    services: NamedDependency[Services],
 ) -> Response[str]:
     """The whole page with the answers to a posted form, for browsers without JavaScript."""
     language = language_of(request)
+    inference, settings = services.inference, services.settings
 
     async def answer(form: Form) -> str:
         model = find_model(inference, form.fields.get("model", ""))
@@ -230,7 +228,7 @@ async def post_page(
         return page.index(language, results=results, manifest=model.manifest, pictures=pictures)
 
     try:
-        async with admission.enter(request) as entry:
+        async with services.admission.enter(request) as entry:
             form = await read_form(request, settings, entry)
             content = await entry.finish(request.receive, answer(form))
             return Response(content, headers=headers_for(language))
@@ -247,12 +245,11 @@ async def post_page(
 @post("/preview", include_in_schema=False, status_code=200)
 async def post_preview(
     request: Request[Any, Any, Any],
-    inference: NamedDependency[Inference],
-    admission: NamedDependency[Admission],
-    settings: NamedDependency[Settings],
+    services: NamedDependency[Services],
 ) -> Response[bytes]:
     """A picture that the browser itself cannot show, as a small JPEG: a HEIC in most of them."""
-    async with admission.enter(request) as entry:
+    inference, settings = services.inference, services.settings
+    async with services.admission.enter(request) as entry:
         form = await read_form(request, settings, entry)
         inference.workers.check()
         work = inference.workers.run(preview, form.uploads[0], settings.limits, inference.room)

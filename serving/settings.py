@@ -55,9 +55,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The port to listen on. PORT, as Render and Railway set it, is honoured where this is not
     set."""
 
-    workers: AtLeastOne = msgspec.field(default_factory=available_cores)
-    """How many pictures are decoded and classified at a time. Default: the cores that this process
-    may use, by its affinity and its cgroup's quota."""
+    workers: AtLeastOne = msgspec.field(default_factory=lambda: _workers(available_cores()))
+    """How many pictures are decoded and classified at a time. Default: one more than the cores that
+    this process may use, by its affinity and its cgroup's quota; one where that is one core."""
 
     threads: AtLeastOne = 1
     """The threads that one run of a model uses. One is right wherever several pictures may come at
@@ -234,3 +234,8 @@ def _decode(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
         return Path(value)
     raise NotImplementedError(f"no way from {value!r} to {kind}")
+
+
+def _workers(cores: int) -> int:
+    """One more than `cores`: a worker often waits for the interpreter, which only one may use."""
+    return cores + 1 if cores > 1 else 1

@@ -16,6 +16,8 @@ from tests.serving.live import Live, serving, wait_until
 
 MOLE = encode(draw_lesion(1))
 HEAD_SECONDS = 0.3
+ANSWER_SECONDS = 0.6
+LARGE = 20_000_000
 GET = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
 POST = (
     b"POST /api/v1/predictions HTTP/1.1\r\nHost: here\r\n"
@@ -26,14 +28,14 @@ POST = (
 @pytest.fixture(scope="module")
 def live(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     static = tmp_path_factory.mktemp("static")
-    (static / "large.js").write_bytes(bytes(20_000_000))
+    (static / "large.js").write_bytes(bytes(LARGE))
     impatient = msgspec.structs.replace(
         settings,
         port=0,
         header_seconds=HEAD_SECONDS,
         idle_seconds=3,
-        body_seconds=0.3,
-        deadline_seconds=0.3,
+        body_seconds=ANSWER_SECONDS / 2,
+        deadline_seconds=ANSWER_SECONDS / 2,
         max_header_bytes=2_000,
     )
     with serving(impatient, static) as live:
@@ -182,6 +184,19 @@ def test_whoever_does_not_take_the_answer_is_not_waited_for(live: Live, then: st
         connection.sendall(ask.encode())
         assert connection.recv(1_000).startswith(b"HTTP/1.1 200")
         wait_until(lambda: live.connections == 0)
+
+
+def test_whoever_takes_a_large_answer_slowly_gets_all_of_it(live: Live) -> None:
+    ask = b"GET /static/large.js HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+    took = 0
+    with live.connect() as connection:
+        connection.sendall(ask)
+        start = time.monotonic()
+        while piece := connection.recv(LARGE // 30, socket.MSG_WAITALL):
+            took += len(piece)
+            time.sleep(0.1)
+    assert time.monotonic() - start > 2 * ANSWER_SECONDS
+    assert took > LARGE
 
 
 def test_nothing_of_it_is_an_error_of_the_servers(

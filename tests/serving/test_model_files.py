@@ -30,6 +30,15 @@ def test_a_file_is_sent_byte_for_byte_as_the_manifest_says(
     assert hashlib.sha256(response.content).hexdigest() == listed[name]
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "nothing.onnx"])
+def test_the_head_alone_says_what_the_whole_would(client: Client, name: str) -> None:
+    whole, head = (ask(f"{FILES}/{name}") for ask in (client.get, client.head))
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-length"] == whole.headers["content-length"]
+    assert head.headers.get("etag") == whole.headers.get("etag")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+
+
 def test_who_has_a_file_asks_whether_it_is_still_the_one(client: Client) -> None:
     first = client.get(f"{FILES}/model.onnx")
     assert first.headers["cache-control"] == "no-cache"
