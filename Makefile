@@ -124,7 +124,7 @@ $(MADE)/all: pyproject.toml constraints.txt $(MADE)/torch | $(MADE)/venv
 
 # What is compared stands in environments of its own: LesionLens as a server installs it, the others as
 # they are pinned.
-$(PEERS)/lesionlens/.made: pyproject.toml constraints.txt $(PAGE)
+$(PEERS)/lesionlens/.made: pyproject.toml constraints.txt $(PAGE) $(wildcard serving/*.py)
 	@echo 'Installing what a server needs, apart, as the Dockerfile does'
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile -c constraints.txt .

@@ -8,6 +8,14 @@ from serving import settings as module
 from serving.settings import Settings, SettingsError, default_artifacts
 
 
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 3), (8, 9)])
+def test_one_worker_more_than_cores_fills_them(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int
+) -> None:
+    monkeypatch.setattr(module, "available_cores", lambda: cores)
+    assert Settings().workers == workers
+
+
 def test_the_defaults_serve_on_this_machine_alone() -> None:
     settings = Settings.from_environment({})
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
