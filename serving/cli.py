@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 import msgspec
@@ -100,7 +100,7 @@ def serve(host: str | None, port: int | None) -> None:
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True)
 @click.option(
     "--model", default="", metavar="NAME", help="The model to ask; see `lesionlens models`."
 )
@@ -112,11 +112,75 @@ def serve(host: str | None, port: int | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Also write into DIR each picture with where the model looked.",
 )
-def predict(paths: tuple[Path, ...], model: str, form: str | None, heatmaps: Path | None) -> None:
+@click.option(
+    "--out",
+    metavar="FOLDER",
+    help="Write the answers to one folder, an archive, as Parquet files into FOLDER, named as "
+    "results.parquet; where a run was ended, the same command goes on. Both may be in object "
+    "storage, as s3://bucket/folder.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="What computes with --out: this process, or Ray Data, on the cluster that RAY_ADDRESS "
+    "names or on this machine.",
+)
+@click.option(
+    "--part",
+    type=click.IntRange(min=1),
+    default=500,
+    show_default=True,
+    metavar="N",
+    help="Pictures a file with --out: what is answered anew where a worker dies.",
+)
+def predict(
+    paths: tuple[str, ...],
+    model: str,
+    form: str | None,
+    heatmaps: Path | None,
+    out: str | None,
+    engine: Literal["local", "ray"],
+    part: int,
+) -> None:
     """Classify pictures: files, or folders with all below them.
 
     The exit status is 1 where one of them could not be read.
     """
+    if out is not None:
+        if len(paths) != 1 or form or heatmaps:
+            raise click.UsageError("--out takes one folder, and no --json, --csv or --heatmaps.")
+        _predict_archive(paths[0], out, model, engine, part)
+    elif engine != "local":
+        raise click.UsageError(f"--engine {engine} needs --out FOLDER.")
+    else:
+        _predict_files([Path(path) for path in paths], model, form, heatmaps)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One manifest a line.")
+def models(as_json: bool) -> None:
+    """List the models that there are, the default one first."""
+    with _plain_errors():
+        from serving.inference import Inference
+        from serving.listing import columns
+
+        manifests = Inference(_settings()).manifests
+        if as_json:
+            for manifest in manifests:
+                click.echo(msgspec.json.encode(manifest))
+            return
+        rows = [("name", "title", "answers", "digest")]
+        for manifest in manifests:
+            ids = " ".join(manifest.class_ids)
+            rows.append((manifest.name, manifest.title, ids, manifest.digest[:12]))
+        click.echo(columns(rows))
+
+
+def _predict_files(
+    paths: Sequence[Path], model: str, form: str | None, heatmaps: Path | None
+) -> NoReturn:
     with _plain_errors():
         from tqdm import tqdm
 
@@ -149,24 +213,28 @@ def predict(paths: tuple[Path, ...], model: str, form: str | None, heatmaps: Pat
     sys.exit(1 if failed else 0)
 
 
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="One manifest a line.")
-def models(as_json: bool) -> None:
-    """List the models that there are, the default one first."""
+def _predict_archive(
+    address: str, out: str, model: str, engine: Literal["local", "ray"], part: int
+) -> NoReturn:
+    extra = "ray" if engine == "ray" else "archive"
     with _plain_errors():
-        from serving.inference import Inference
-        from serving.listing import columns
+        try:
+            from serving.archive.run import score
+            from serving.archive.storage import ArchiveError
 
-        manifests = Inference(_settings()).manifests
-        if as_json:
-            for manifest in manifests:
-                click.echo(msgspec.json.encode(manifest))
-            return
-        rows = [("name", "title", "answers", "digest")]
-        for manifest in manifests:
-            ids = " ".join(manifest.class_ids)
-            rows.append((manifest.name, manifest.title, ids, manifest.digest[:12]))
-        click.echo(columns(rows))
+            outcome = score(_settings(), model, address, out, engine, part)
+        except ImportError as error:
+            raise click.ClickException(
+                f"`--out` needs packages that are not installed ({error}). Install them: "
+                f"pip install 'lesionlens[{extra}]'"
+            ) from error
+        except ArchiveError as error:
+            raise click.ClickException(str(error)) from error
+    told = f"{out}: {outcome.pictures} pictures, {outcome.before} of them by an earlier run."
+    if outcome.failures:
+        told += f" {outcome.failures} could not be read; the column error says why."
+    click.echo(told, err=True)
+    sys.exit(1 if outcome.failures else 0)
 
 
 def _plugins() -> dict[str, EntryPoint]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 
 import msgspec
@@ -78,17 +76,7 @@ def answers(
             reason = f"{error.strerror or error} ({_as_text(error.filename or file.path)})."
             return Failure(image=file.name, model=model.manifest.name, error=reason)
 
-    ahead: deque[Future[Prediction | Failure]] = deque()
-    try:
-        for file in files:
-            ahead.append(inference.workers.submit(answer, file))
-            if len(ahead) > 2 * inference.workers.count:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        for future in ahead:
-            future.cancel()
+    return inference.workers.each(answer, files)
 
 
 def _as_text(path: str | Path) -> str:

@@ -6,11 +6,13 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+Item = TypeVar("Item")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -81,6 +83,20 @@ class Workers:
         future = self.pool.submit(lambda: self._timed(call.pop()))
         future.add_done_callback(finish)
         return future
+
+    def each(self, function: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
+        """`function` of each of `items`, in their order; works a few ahead of who asks."""
+        ahead: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                ahead.append(self.submit(function, item))
+                if len(ahead) > 2 * self.count:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `function` in a thread and waits for it."""

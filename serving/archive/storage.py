@@ -1,0 +1,149 @@
+"""Folders of this machine or of object storage, by the addresses that fsspec knows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from serving.files import SUFFIXES
+
+
+class ArchiveError(Exception):
+    """An archive, or results of one, that cannot be used; the message says what to do."""
+
+
+class Storage:
+    """A folder with all below it: a path, or an address as s3://bucket/folder or memory://folder.
+
+    `root` is its whole address, the same for every way to write it; `protocol` is what that begins
+    with: file, s3, memory.
+    """
+
+    def __init__(self, address: str) -> None:
+        """Does not look yet whether the folder is there.
+
+        Raises:
+            ArchiveError: where no such kind of storage is known, or its package is not installed.
+        """
+        try:
+            # A cache of listings would grow with the archive.
+            self.system, self.path = fsspec.url_to_fs(address, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise ArchiveError(f"{address}: {error}.") from error
+        self.path = self.path.rstrip("/")
+        self.root: str = self.system.unstrip_protocol(self.path)
+        self.protocol: str = self.root.partition("://")[0]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine's own file system."""
+        return isinstance(self.system, LocalFileSystem)
+
+    def places(self) -> Iterator[str]:
+        """The pictures' paths from the root, in the order of the paths as text.
+
+        What is hidden is passed over, and what has not a picture's ending. It holds the names of
+        one folder at a time, and of those above it.
+
+        Raises:
+            ArchiveError: where a folder cannot be listed.
+        """
+        return self._below("")
+
+    def chunks(self, size: int) -> Iterator[list[str]]:
+        """`places`, `size` at a time."""
+        places = self.places()
+        while chunk := list(islice(places, size)):
+            yield chunk
+
+    def made(self) -> list[str]:
+        """Makes the folder where it is not there; the names of what is right below it.
+
+        Raises:
+            ArchiveError: where that cannot be done.
+        """
+        try:
+            if self.system.isfile(self.path):
+                raise ArchiveError(f"{self.path}: is a file. Results are a folder; name another.")
+            self.system.makedirs(self.path, exist_ok=True)
+            entries = self.system.ls(self.path, detail=False)
+        except FileNotFoundError:  # object storage has no folders but those of files
+            return []
+        except ArchiveError:
+            raise
+        except Exception as error:  # each storage's library has exceptions of its own
+            raise ArchiveError(f"{self.path}: the folder cannot be used ({error}).") from error
+        names = (entry.rstrip("/") for entry in entries)
+        return [
+            name.rpartition("/")[2] for name in names if name.strip("/") != self.path.strip("/")
+        ]
+
+    def at(self, place: str) -> str:
+        """The path of `place` for `system`."""
+        return f"{self.path}/{place}"
+
+    def read(self, place: str, most: int) -> bytes:
+        """The first `most` bytes of a file.
+
+        Raises:
+            OSError: where it cannot be read.
+        """
+        try:
+            data: bytes = self.system.cat_file(self.at(place), start=0, end=most)
+        except OSError:
+            raise
+        except Exception as error:  # each storage's library has exceptions of its own
+            raise OSError(str(error)) from error
+        return data
+
+    def _below(self, folder: str) -> Iterator[str]:
+        """The pictures below `folder`, which is empty or ends with a slash."""
+        for name in sorted(self._names(folder)):
+            if name.endswith("/"):
+                yield from self._below(folder + name)
+            else:
+                yield folder + name
+
+    def _names(self, folder: str) -> list[str]:
+        """The pictures and folders of `folder`; folders end with a slash."""
+        path = self.at(folder).rstrip("/") or "/"
+        try:
+            if not self.is_local:
+                return list(self._listed(path))
+            with os.scandir(path) as entries:  # fsspec would ask for each file's size, too
+                return [name for entry in entries if (name := _taken(entry))]
+        except Exception as error:  # each storage's library has exceptions of its own
+            raise ArchiveError(f"{path}: the folder cannot be listed ({error}).") from error
+
+    def _listed(self, path: str) -> Iterator[str]:
+        entries: list[dict[str, Any]] = self.system.ls(path, detail=True)
+        for entry in entries:
+            # Some storages list a folder, or what is no folder, as its own only content.
+            if (whole := entry["name"].rstrip("/")).strip("/") == path.strip("/"):
+                continue
+            name = whole.rpartition("/")[2]
+            if entry["type"] == "directory" and not name.startswith("."):
+                yield name + "/"
+            elif entry["type"] == "file" and _is_picture(name):
+                yield name
+
+
+def as_text(place: str) -> str:
+    """The place in UTF-8; a name may be any bytes, and others are written as their numbers."""
+    return os.fsencode(place).decode("utf-8", "backslashreplace")
+
+
+def _taken(entry: os.DirEntry[str]) -> str:
+    """The name of a picture or folder, which ends with a slash; empty for anything else."""
+    if entry.is_dir(follow_symlinks=False):
+        return "" if entry.name.startswith(".") else entry.name + "/"
+    return entry.name if _is_picture(entry.name) and entry.is_file() else ""
+
+
+def _is_picture(name: str) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
