@@ -36,12 +36,12 @@ class Server:
 
     def memory(self, what: str = "Rss") -> int:
         """Bytes that its processes hold; `Pss` counts what they share with others in parts."""
-        return sum(_memory(each, what) for each in self._tree())
+        return sum(memory(each, what) for each in self._tree())
 
     def _tree(self) -> list[int]:
         """The processes of its session, which it leads."""
         every = (int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit())
-        return [pid for pid in every if _fields(pid)[3:4] == [str(self._process.pid)]]
+        return [pid for pid in every if fields(pid)[3:4] == [str(self._process.pid)]]
 
 
 @contextmanager
@@ -105,17 +105,17 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _ticks(pid: int) -> int:
-    return sum(map(int, _fields(pid)[11:15]))
+    return sum(map(int, fields(pid)[11:15]))
 
 
-def _fields(pid: int) -> list[str]:
+def fields(pid: int) -> list[str]:
     """What /proc tells of a process, from its state on; nothing of one that has ended."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return []
 
 
-def _memory(pid: int, what: str) -> int:
+def memory(pid: int, what: str) -> int:
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith(f"{what}:"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from serving.listing import Failure
 from serving.manifest import ArtifactError
 from serving.memory import Room, return_what_is_free, return_what_is_freed
 from serving.pictures import Limits
+from serving.workers import Workers
 
 ADDRESS = "RAY_ADDRESS"
 """Ray's own variable, which names a cluster; without it Ray is started on this machine."""
@@ -57,18 +59,31 @@ def score(job: Job, workers: int, size: int) -> Iterator[Step]:
     """
     if "memory" in (job.pictures.protocol, job.results.protocol):
         raise ArchiveError("memory:// is of one process, and Ray's workers are others.")
-    _prepare()
-    import ray
-    from ray.exceptions import RayError
+    with running(workers):
+        from ray.exceptions import RayError
 
+        try:
+            yield from _steps(job, size)
+        except RayError as error:
+            reason = _in_short(getattr(error, "cause", None) or error)
+            raise ArchiveError(f"Ray ended early ({reason}). Run it again to go on.") from error
+
+
+@contextmanager
+def running(workers: int) -> Iterator[None]:
+    """Ray, on the cluster that RAY_ADDRESS names or on `workers` cores of this machine.
+
+    One that this process has started before is used, and runs on.
+    """
+    _set_environment()
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
     try:
         _start(workers)
-        yield from _steps(job, size)
-    except RayError as error:
-        cause = getattr(error, "cause", None) or error
-        raise ArchiveError(
-            f"Ray ended early ({_in_short(cause)}). Run it again to go on."
-        ) from error
+        yield
     finally:
         ray.shutdown()
 
@@ -87,11 +102,12 @@ class PartScorer:
         return_what_is_free()
         self._job = job
         self._scorer = Scorer(model, job.pictures, job.limits, Room(job.room))
+        self._core = Workers(1)
 
     def __call__(self, chunk: dict[str, Any]) -> dict[str, int]:
         """Writes the part of a chunk; returns what a `Step` says."""
         places = self._job.finished.missing([os.fsdecode(place) for place in chunk["places"]])
-        answers = [self._scorer.answer(place) for place in places]
+        answers = list(self._scorer.answers(places, self._core))
         if answers:
             self._job.results.write(answers)
         failures = sum(isinstance(answer, Failure) for answer in answers)
@@ -126,7 +142,7 @@ def _steps(job: Job, size: int) -> Iterator[Step]:
         yield Step(int(row["pictures"]), int(row["failures"]))
 
 
-def _prepare() -> None:
+def _set_environment() -> None:
     """What Ray reads from the environment when it is imported, where nobody has said otherwise."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Its own processes tell of each worker that they start anew.

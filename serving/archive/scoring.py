@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -16,6 +16,9 @@ from serving.pictures import Limits, PictureError, prepare
 from serving.prediction import Prediction, predict
 from serving.workers import Workers
 
+_READERS = 4
+"""files that are read ahead for each core: from object storage one takes longer than its answer"""
+
 
 class Step(msgspec.Struct, frozen=True):
     """Pictures that an engine has answered, and how many of them could not be read."""
@@ -24,8 +27,16 @@ class Step(msgspec.Struct, frozen=True):
     failures: int
 
 
+class Read(msgspec.Struct, frozen=True):
+    """A file of the archive by its place as text: its bytes, or why it could not be read."""
+
+    name: str
+    data: bytes
+    error: str = ""
+
+
 class Scorer:
-    """Answers pictures by their places in an archive; several threads may ask at once."""
+    """Answers pictures by their places in an archive, with one model."""
 
     def __init__(self, model: Classifier, pictures: Storage, limits: Limits, room: Room) -> None:
         self._model = model
@@ -33,18 +44,30 @@ class Scorer:
         self._limits = limits
         self._room = room
 
-    def answer(self, place: str) -> Prediction | Failure:
-        """The answer to one picture; what cannot be read is an answer, too."""
-        manifest, name = self._model.manifest, as_text(place)
+    def answers(self, places: Iterable[str], workers: Workers) -> Iterator[Prediction | Failure]:
+        """The answers to `places` in their order; what cannot be read is an answer, too."""
+        readers = Workers(_READERS * workers.count)
         try:
-            data = self._pictures.read(place, self._limits.max_bytes + 1)
-            prepared = prepare(data, manifest.preprocessing, self._limits, self._room)
-            return predict(self._model, [name], [prepared])[0]
-        except PictureError as error:
-            return Failure(image=name, model=manifest.name, error=str(error))
+            yield from workers.each(self._answer, readers.each(self._read, places))
+        finally:
+            readers.close()
+
+    def _read(self, place: str) -> Read:
+        name = as_text(place)
+        try:
+            return Read(name, self._pictures.read(place, self._limits.max_bytes + 1))
         except OSError as error:
-            reason = f"{error.strerror or error}."
-            return Failure(image=name, model=manifest.name, error=reason)
+            return Read(name, b"", f"{error.strerror or error}.")
+
+    def _answer(self, file: Read) -> Prediction | Failure:
+        manifest = self._model.manifest
+        if file.error:
+            return Failure(image=file.name, model=manifest.name, error=file.error)
+        try:
+            prepared = prepare(file.data, manifest.preprocessing, self._limits, self._room)
+            return predict(self._model, [file.name], [prepared])[0]
+        except PictureError as error:
+            return Failure(image=file.name, model=manifest.name, error=str(error))
 
 
 def score(
@@ -57,7 +80,7 @@ def score(
 ) -> Iterator[Step]:
     """Answers what is not `finished` of `pictures`, in `workers`, `size` pictures a part.
 
-    Of pictures and answers it holds those of one part and a few more.
+    It holds the answers of one part, and a few pictures for each worker.
 
     Raises:
         ArchiveError: where a folder cannot be listed.
@@ -73,7 +96,7 @@ def score(
                 yield from places
 
     answers: list[Prediction | Failure] = []
-    for answer in workers.each(scorer.answer, missing()):
+    for answer in scorer.answers(missing(), workers):
         answers.append(answer)
         yield Step(1, int(isinstance(answer, Failure)))
         if len(answers) == parts[0]:
