@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from serving.archive.results import Finished, Results
+from serving.archive.results import Finished, Results, rules
 from serving.archive.scoring import Scorer, Step
 from serving.archive.storage import ArchiveError, Storage
 from serving.classifier import Classifier
@@ -33,13 +33,13 @@ _STORE = 128 << 20
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What a worker needs; the folder of the model must be on its machine, too.
+    """What a worker needs; the folder of the model must be on its machine, too, with these rules.
 
     `room` is what one picture may take of the memory while it is decoded, in bytes.
     """
 
     model: Path
-    digest: str
+    rules: str
     pictures: Storage
     results: Results
     finished: Finished
@@ -74,6 +74,10 @@ def running(workers: int) -> Iterator[None]:
     """Ray, on the cluster that RAY_ADDRESS names or on `workers` cores of this machine.
 
     One that this process has started before is used, and runs on.
+
+    Raises:
+        ArchiveError: where it cannot be started or reached.
+        ImportError: where it is not installed.
     """
     _set_environment()
     import ray
@@ -94,7 +98,7 @@ class PartScorer:
     def __init__(self, job: Job) -> None:
         return_what_is_freed()
         model = Classifier(job.model)
-        if model.manifest.digest != job.digest:
+        if rules(model.manifest) != job.rules:
             raise ArtifactError(
                 f"{job.model}: is another model on a worker's machine than where the run was "
                 "started. Put the same there."
@@ -148,7 +152,7 @@ def _set_environment() -> None:
     # Its own processes tell of each worker that they start anew.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
-    if ADDRESS not in os.environ:
+    if not os.environ.get(ADDRESS):
         # Ray asks nobody who they are: on one machine its ports are open to this machine alone, as
         # they are under the systems that this variable is named after.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -157,17 +161,22 @@ def _set_environment() -> None:
 def _start(workers: int) -> None:
     import ray
 
-    if ADDRESS in os.environ:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-        return
-    ray.init(
-        "local",
-        num_cpus=workers,
-        object_store_memory=_STORE,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    address = os.environ.get(ADDRESS)
+    try:
+        if address:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR)
+            return
+        ray.init(
+            "local",
+            num_cpus=workers,
+            object_store_memory=_STORE,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        where = f"of {ADDRESS}={address} cannot be reached" if address else "cannot be started"
+        raise ArchiveError(f"The Ray {where} ({_in_short(error)}).") from error
 
 
 def _in_short(error: BaseException) -> str:

@@ -35,10 +35,7 @@ _READERS = 16
 
 
 class Run(msgspec.Struct, frozen=True):
-    """What all rows of one folder of results have in common.
-
-    `rules` is the SHA-256 of all that the manifest says but for how the model was measured.
-    """
+    """What all rows of one folder of results have in common; `rules` are the manifest's."""
 
     root: str
     model: str
@@ -93,11 +90,7 @@ class Results:
     def __init__(self, address: str, manifest: Manifest, root: str) -> None:
         self._storage = Storage(address)
         self._manifest = manifest
-        measured = msgspec.structs.replace(
-            manifest, metrics=[], files={MODEL_FILE: manifest.digest}
-        )
-        rules = hashlib.sha256(msgspec.json.encode(measured)).hexdigest()
-        self._run = Run(root, manifest.name, manifest.digest, rules)
+        self._run = Run(root, manifest.name, manifest.digest, rules(manifest))
 
     @property
     def protocol(self) -> str:
@@ -110,14 +103,14 @@ class Results:
         Raises:
             ArchiveError: where it holds anything but parts of the same run.
         """
-        names = self._storage.made()
-        for name in names:
-            if name.endswith(_UNFINISHED):  # of a run that was killed
-                self._storage.system.rm_file(self._storage.at(name))
-        names = [name for name in names if not name.startswith(".")]
+        made = self._storage.made()
+        names = [name for name in made if not name.startswith(".")]
         with ThreadPoolExecutor(_READERS) as readers:
-            parts = readers.map(self._part, names)
-            return Finished(self._storage, dict(zip(names, parts, strict=True)))
+            parts = dict(zip(names, readers.map(self._part, names), strict=True))
+        for name in made:
+            if name.startswith(".part-") and name.endswith(_UNFINISHED):  # its run was killed
+                self._storage.system.rm_file(self._storage.at(name))
+        return Finished(self._storage, parts)
 
     def write(self, answers: Sequence[Prediction | Failure]) -> Part:
         """Writes a part with `answers`; it is there once it is whole.
@@ -168,6 +161,12 @@ class Results:
                     "answers of one model to one archive; name another for these."
                 )
         return part
+
+
+def rules(manifest: Manifest) -> str:
+    """SHA-256 of all that the manifest says, but for how good its answers were found to be."""
+    answering = msgspec.structs.replace(manifest, metrics=[], files={MODEL_FILE: manifest.digest})
+    return hashlib.sha256(msgspec.json.encode(answering)).hexdigest()
 
 
 def _described(storage: Storage, name: str) -> Part | None:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from serving.archive import cluster, scoring
 from serving.archive.cluster import Job
-from serving.archive.results import Finished, Results
+from serving.archive.results import Finished, Results, rules
 from serving.archive.scoring import Scorer, Step
 from serving.archive.storage import ArchiveError, Storage
 from serving.inference import Inference
@@ -54,7 +54,7 @@ def score(
     if engine == "ray":
         job = Job(
             model=classifier.folder.resolve(),
-            digest=classifier.manifest.digest,
+            rules=rules(classifier.manifest),
             pictures=pictures,
             results=results,
             finished=finished,

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from serving.archive.cluster import Job, running, score
-from serving.archive.results import Results
+from serving.archive.results import Results, rules
 from serving.archive.storage import ArchiveError, Storage
 from serving.classifier import Classifier
 from serving.pictures import Limits
@@ -30,7 +30,7 @@ def job(model: Classifier, archive: Path, out: Path) -> Job:
     results = Results(str(out), model.manifest, pictures.root)
     return Job(
         model=model.folder,
-        digest=model.manifest.digest,
+        rules=rules(model.manifest),
         pictures=pictures,
         results=results,
         finished=results.open(),
@@ -102,7 +102,7 @@ def test_what_one_engine_began_the_other_ends(archive: Path, tmp_path: Path) -> 
 def test_a_worker_with_another_model_ends_the_run_in_one_line(
     mobilenet: Classifier, archive: Path, tmp_path: Path
 ) -> None:
-    asked = msgspec.structs.replace(job(mobilenet, archive, tmp_path / "out"), digest="0" * 64)
+    asked = msgspec.structs.replace(job(mobilenet, archive, tmp_path / "out"), rules="0" * 64)
     with pytest.raises(ArchiveError, match="is another model on a worker's machine") as error:
         list(score(asked, workers=1, size=10))
     assert "\n" not in str(error.value)
