@@ -12,6 +12,7 @@ import argparse
 import os
 import platform
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,8 @@ from serving.archive.storage import Storage
 RESULT = Path(__file__).with_suffix(".md")
 PROGRAM = [sys.executable, "-c", "from serving.cli import main; main()"]
 WORKER = b"ray::MapWorker"
+ENGINES = {"local": "local: threads of one process", "ray": "Ray Data"}
+ROUNDS = 3
 PART = 500
 EVERY = 0.25
 """seconds between looks at the parts"""
@@ -59,10 +62,19 @@ class Timed(msgspec.Struct, frozen=True):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """Both engines: a run over one picture, which is nearly all start, and one over all of them."""
+    """By engine: a run over one picture, which is nearly all start, and some over all of them."""
 
     start: dict[str, float]
-    whole: dict[str, Timed]
+    whole: dict[str, list[Timed]]
+
+    def seconds(self, engine: str) -> float:
+        """The mean of the runs over all pictures."""
+        return statistics.mean(timed.seconds for timed in self.whole[engine])
+
+    def most(self, engine: str, of: str) -> int:
+        """The most memory that a kind of process held in any run."""
+        most: int = max(getattr(timed.held, of) for timed in self.whole[engine])
+        return most
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -119,20 +131,21 @@ class Bench:
         return Timed(seconds, held)
 
     def measure(self) -> Measured:
-        """Both engines, one after the other, without anything going wrong."""
+        """Both engines in turn, without anything going wrong."""
         single = self.folder / "single"
         single.mkdir()
         place = next(Storage(str(self.pictures)).places())
         (single / Path(place).name).symlink_to(self.pictures.resolve() / place)
-        start, whole = {}, {}
-        for engine in ("local", "ray"):
-            start[engine] = self.run(f"single-{engine}", engine, pictures=single).seconds
-            whole[engine] = self.run(engine, engine)
+        start = {e: self.run(f"single-{e}", e, pictures=single).seconds for e in ENGINES}
+        whole: dict[str, list[Timed]] = {engine: [] for engine in ENGINES}
+        for index in range(ROUNDS):
+            for engine in ENGINES:
+                whole[engine].append(self.run(f"{engine}-{index}", engine))
         return Measured(start, whole)
 
     def cut(self) -> Iterator[Cut]:
         """Runs that are cut short at half of their parts; their rows beside the local engine's."""
-        asked, half = self.rows("local"), self.parts("local") // 2
+        asked, half = self.rows("local-0"), self.parts("local-0") // 2
         killed: list[int] = []
 
         def kill(find: Callable[[int], int]) -> Look:
@@ -156,26 +169,30 @@ class Bench:
 
 def table(bench: Bench, measured: Measured, cuts: list[Cut]) -> str:
     """The result as Markdown."""
-    count = len(bench.rows("local"))
+    asked = bench.rows("local-0")
+    count, parts = len(asked), bench.parts("local-0")
+    again = all(bench.rows(f"{e}-{i}").equals(asked) for e in ENGINES for i in range(ROUNDS))
     lines = [
         f"# An archive of {count} pictures: {bench.model}",
         "",
         f"{platform.machine()}, {bench.workers} of {os.cpu_count()} cores for everything, "
-        f"{bench.workers} workers, parts of {PART} pictures; one run",
-        "each, one after the other, with other work on the machine. Made by",
-        f"`python -m benchmarks.archive DIR --model {bench.model}`. The start is a run over one",
-        "picture, the net rate that of the other seconds.",
+        f"{bench.workers} workers, parts of {PART} pictures; {ROUNDS}",
+        "runs each in turn, with other work on the machine. Made by",
+        f"`python -m benchmarks.archive DIR --model {bench.model}`. Seconds are the mean, with the",
+        "least and the most; the start is a run over one picture, the net rate that of the other",
+        "seconds.",
         "",
         "| engine | seconds | start | pictures a second | net | net, of the local engine's |",
         "|---|---|---|---|---|---|",
     ]
-    local = measured.whole["local"].seconds - measured.start["local"]
-    for engine, title in (("local", "local: threads of one process"), ("ray", "Ray Data")):
-        seconds, start = measured.whole[engine].seconds, measured.start[engine]
-        net = seconds - start
+    local = measured.seconds("local") - measured.start["local"]
+    for engine, title in ENGINES.items():
+        seconds, start = measured.seconds(engine), measured.start[engine]
+        each = [timed.seconds for timed in measured.whole[engine]]
         lines.append(
-            f"| {title} | {seconds:.0f} | {start:.1f} | {count / seconds:.1f} | {count / net:.1f} "
-            f"| {local / net:.2f} |"
+            f"| {title} | {seconds:.0f} ({min(each):.0f} to {max(each):.0f}) | {start:.1f} "
+            f"| {count / seconds:.1f} | {count / (seconds - start):.1f} "
+            f"| {local / (seconds - start):.2f} |"
         )
     lines += [
         "",
@@ -186,20 +203,17 @@ def table(bench: Bench, measured: Measured, cuts: list[Cut]) -> str:
         "| engine | driver, at first | driver | a worker | the rest of Ray | all |",
         "|---|---|---|---|---|---|",
     ]
-    for engine, title in (("local", "local"), ("ray", "Ray Data")):
-        held = measured.whole[engine].held
-        lines.append(
-            f"| {title} | {_mb(held.first)} | {_mb(held.driver)} | {_mb(held.worker)} "
-            f"| {_mb(held.rest)} | {_mb(held.together)} |"
-        )
+    for engine, title in ENGINES.items():
+        held = [measured.most(engine, of) for of in Held.__struct_fields__]
+        lines.append(f"| {title} | {' | '.join(map(_mb, held))} |")
     lines += [
         "",
-        f"The rows beside those of the local engine, all {count} of them in every column:",
+        f"The rows beside those of the local engine's first run, all {count} in every column:",
         "",
         "| run | killed when so many parts were there | rows |",
         "|---|---|---|",
-        f"| with Ray Data | | {_equal(bench.rows('ray').equals(bench.rows('local')))} |",
-        *(f"| {c.told} | {c.parts} of {bench.parts('local')} | {_equal(c.same)} |" for c in cuts),
+        f"| all of the above | | {_equal(again)} |",
+        *(f"| {c.told} | {c.parts} of {parts} | {_equal(c.same)} |" for c in cuts),
         "",
     ]
     return "\n".join(lines)
