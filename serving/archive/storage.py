@@ -36,8 +36,8 @@ class Storage:
         except (ImportError, ValueError) as error:
             raise ArchiveError(f"{address}: {error}.") from error
         self.path = self.path.rstrip("/")
-        self.root: str = self.system.unstrip_protocol(self.path)
-        self.protocol: str = self.root.partition("://")[0]
+        self.root = as_text(self.system.unstrip_protocol(self.path))
+        self.protocol = self.root.partition("://")[0]
 
     @property
     def is_local(self) -> bool:
@@ -67,21 +67,17 @@ class Storage:
         Raises:
             ArchiveError: where that cannot be done.
         """
+        if self.system.isfile(self.path):
+            raise ArchiveError(f"{self.path}: is a file. Results are a folder; name another.")
         try:
-            if self.system.isfile(self.path):
-                raise ArchiveError(f"{self.path}: is a file. Results are a folder; name another.")
             self.system.makedirs(self.path, exist_ok=True)
             entries = self.system.ls(self.path, detail=False)
         except FileNotFoundError:  # object storage has no folders but those of files
             return []
-        except ArchiveError:
-            raise
         except Exception as error:  # each storage's library has exceptions of its own
             raise ArchiveError(f"{self.path}: the folder cannot be used ({error}).") from error
-        names = (entry.rstrip("/") for entry in entries)
-        return [
-            name.rpartition("/")[2] for name in names if name.strip("/") != self.path.strip("/")
-        ]
+        paths = [entry.strip("/") for entry in entries]
+        return [path.rpartition("/")[2] for path in paths if path != self.path.strip("/")]
 
     def at(self, place: str) -> str:
         """The path of `place` for `system`."""

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import fsspec
@@ -90,6 +91,19 @@ def test_a_killed_run_is_gone_on_with(archive: Path, tmp_path: Path) -> None:
     assert {path.name for path in out.iterdir()} == parts(out).keys()
 
 
+def test_a_terminal_is_told_how_far_it_is(archive: Path, tmp_path: Path) -> None:
+    reading, writing = os.openpty()
+    termios.tcsetwinsize(writing, (24, 120))
+    code = "from serving.cli import main; main()"
+    options = ["predict", str(archive), "--out", str(tmp_path / "results.parquet")]
+    try:
+        subprocess.run([sys.executable, "-c", code, *options], stderr=writing, timeout=60)
+        assert f"{COUNT}/{COUNT} [" in os.read(reading, 1 << 16).decode()
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
 def test_object_storage_is_read_and_written(archive: Path, tmp_path: Path) -> None:
     memory = fsspec.filesystem("memory")
     memory.put(f"{archive}/", "/bucket/pictures/", recursive=True)
@@ -106,9 +120,9 @@ def test_object_storage_is_read_and_written(archive: Path, tmp_path: Path) -> No
 
 
 def test_names_that_are_no_utf8_are_told_apart(archive: Path, tmp_path: Path) -> None:
-    pictures, out = tmp_path / "pictures", tmp_path / "results.parquet"
-    pictures.mkdir()
+    pictures, out = tmp_path / os.fsdecode(b"pictures \xfd"), tmp_path / "results.parquet"
     try:
+        pictures.mkdir()
         for name in (b"\xfe.jpg", b"\xff.jpg"):
             (pictures / os.fsdecode(name)).write_bytes((archive / "001.jpg").read_bytes())
     except OSError:
