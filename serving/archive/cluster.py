@@ -153,8 +153,8 @@ def _set_environment() -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
     if not os.environ.get(ADDRESS):
-        # Ray asks nobody who they are: on one machine its ports are open to this machine alone, as
-        # they are under the systems that this variable is named after.
+        # On one machine Ray's ports are open to that machine alone, as they are under the systems
+        # that this variable is named after.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
