@@ -15,6 +15,7 @@ from serving.archive.cluster import Job
 from serving.archive.results import Finished, Results, rules
 from serving.archive.scoring import Scorer, Step
 from serving.archive.storage import ArchiveError, Storage
+from serving.cores import available_cores
 from serving.inference import Inference
 from serving.settings import Settings
 
@@ -61,7 +62,8 @@ def score(
             limits=settings.limits,
             room=settings.decoded_bytes // settings.workers,
         )
-        steps = cluster.score(job, settings.workers, size)
+        # Each has an interpreter of its own, so that none waits for another's.
+        steps = cluster.score(job, min(settings.workers, available_cores()), size)
     else:
         scorer = Scorer(classifier, pictures, settings.limits, inference.room)
         steps = scoring.score(scorer, pictures, results, finished, inference.workers, size)
