@@ -27,14 +27,14 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format data train export evaluate bench bench-training \
+.PHONY: help serve test lint format data train sweep export evaluate bench bench-training \
   screenshots lighthouse audit clean
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'Variables: PYTHON=$(PYTHON)  HOST=127.0.0.1  PORT=8000  MODEL="$(MODEL)"'
-	@echo '  ARGS="..."       passed on to data, train, export, evaluate and bench-training (Hydra:'
+	@echo '  ARGS="..."       passed on to data, train, sweep, export, evaluate, bench-training (Hydra:'
 	@echo '                   trainer=gpu seed=1), to bench (--help lists what it takes), and to screenshots'
 	@echo '  TESTS="..."      passed on to pytest (tests/serving -k upload)'
 	@echo "  TORCH_INDEX=...  where torch comes from: PyTorch's CPU index spares a machine without a GPU"
@@ -62,6 +62,9 @@ data: $(MADE)/all ## Fetch HAM10000 from its published home into data/ham10000 (
 
 train: $(MADE)/all ## Train MODEL; ARGS are Hydra overrides
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.train model=$$m $(ARGS)); done
+
+sweep: $(MADE)/all ## Train MODEL many times over the space of conf/hparams/small.yaml, for one table
+	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.train -m hparams=small model=$$m $(ARGS)); done
 
 export: $(MADE)/all ## Turn the trained MODEL into artifacts/MODEL
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.export model=$$m $(ARGS)); done

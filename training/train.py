@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 import warnings
@@ -13,6 +14,8 @@ import hydra
 import msgspec
 import pytorch_lightning as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from pytorch_lightning.utilities import rank_zero_only
@@ -34,14 +37,16 @@ _RENEWING = 2048
 """Pictures that the statistics of a teacher's norms are renewed on."""
 
 
-def train(config: DictConfig) -> Path:
-    """Trains as `config` says; returns the best checkpoint's path.
+def train(config: DictConfig) -> float:
+    """Trains as `config` says; returns the best checkpoint's score.
 
     Raises:
         DataError: where pictures are missing, unlabelled or cannot be decoded.
         WeightsError: where the weights to start from cannot be had.
         RunError: where a teacher is named that cannot be had.
     """
+    # Where a sweep's jobs are processes of their own, they get this function without its module.
+    register_resolvers()
     quieten()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     run_dir = Path(config.run_dir)
@@ -85,7 +90,7 @@ def train(config: DictConfig) -> Path:
     )
     best = Path(checkpoint.best_model_path)
     _end(finished, run_dir, config.model.name, best)
-    return best
+    return finished.best_score
 
 
 @rank_zero_only
@@ -198,16 +203,35 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval")
 
 
-OmegaConf.register_new_resolver("half_precision", half_precision, replace=True)
+def register_resolvers() -> None:
+    """Makes known to OmegaConf what `conf` asks of the machine."""
+    OmegaConf.register_new_resolver("half_precision", half_precision, replace=True)
+
+
+register_resolvers()
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
-def main(config: DictConfig) -> None:
-    """The command; errors of data, weights and teachers are told without a traceback."""
+def main(config: DictConfig) -> float:
+    """The command; errors of data, weights and teachers are told without a traceback.
+
+    A job of a sweep raises them instead, so that only this job ends, and returns its score.
+    """
+    sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
-        train(config)
+        if sweeps and "strategy" in config.trainer:
+            raise RunError(
+                "A job of a sweep trains in one process; several would each start the whole sweep. "
+                "Take trainer=cpu or trainer=gpu, and let the launcher run several jobs at a time."
+            )
+        score = train(config)
+        if sweeps and not math.isfinite(score):
+            raise RunError("Validation gave no number in any epoch; the rate may be too high.")
     except (DataError, RunError, WeightsError) as error:
+        if sweeps:
+            raise
         sys.exit(f"error: {error}")
+    return score
 
 
 if __name__ == "__main__":
