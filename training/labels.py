@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from posixpath import join, normpath, split, splitext
 from typing import NamedTuple
 
 import msgspec
@@ -277,17 +279,19 @@ class _Folders:
         self._folders = list(dict.fromkeys(folder.resolve() for folder in folders))
         self._by_name: dict[str, list[Path]] = {}
         self._by_stem: dict[str, list[Path]] = {}
+        self._below: dict[str, frozenset[str]] = {}
         for folder in self._folders:
             try:
-                paths = sorted(p for p in folder.iterdir() if _is_picture(p))
+                names = _pictures_in(folder)
             except OSError as error:
                 raise DataError(
                     f"{folder}: cannot be read ({error.strerror}). Name the folder that holds the "
                     "pictures."
                 ) from error
-            for path in paths:
-                self._by_name.setdefault(path.name, []).append(path)
-                self._by_stem.setdefault(path.stem, []).append(path)
+            for name in names:
+                path = folder / name
+                self._by_name.setdefault(name, []).append(path)
+                self._by_stem.setdefault(splitext(name)[0], []).append(path)
 
     def all(self) -> Iterable[Path]:
         return (path for paths in self._by_name.values() for path in paths)
@@ -297,17 +301,39 @@ class _Folders:
         by_either = self._by_name.get(name) or self._by_stem.get(name)
         if by_either or "/" not in name:
             return by_either or []
-        return [folder / name for folder in self._folders if _is_picture(folder / name)]
+        below, file = split(name)
+        return [
+            folder / name for folder in self._folders if file in self._listed(join(folder, below))
+        ]
+
+    def _listed(self, folder: str) -> frozenset[str]:
+        """The pictures in a folder, which is looked at once and not for each of them."""
+        if folder not in self._below:
+            try:
+                self._below[folder] = frozenset(_pictures_in(folder))
+            except OSError:
+                self._below[folder] = frozenset()
+        return self._below[folder]
+
+
+def _pictures_in(folder: str | Path) -> list[str]:
+    """The names of the pictures right in `folder`, sorted; raises OSError."""
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if _is_picture_name(e.name) and e.is_file())
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return _is_picture_name(path.name) and path.is_file()
+
+
+def _is_picture_name(name: str) -> bool:
+    return splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
 
 
 def _id_of(name: str) -> str:
     """The picture's id: its name as the table has it, without a picture's suffix."""
-    path = Path(name)
-    return path.with_suffix("").as_posix() if path.suffix.lower() in SUFFIXES else name
+    stem, suffix = splitext(name)
+    return normpath(stem) if suffix.lower() in SUFFIXES else name
 
 
 def _class_reader(classes: Sequence[str] | None) -> Callable[[str], str | None]:

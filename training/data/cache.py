@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,9 +13,9 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from serving.cores import available_cores
 from serving.manifest import Preprocessing
 from serving.pictures import Limits, PictureError, Pixels, prepare
+from training.data.portions import on_all_cores
 from training.labels import DataError, LabelledPicture
 
 VERSION = 1
@@ -121,35 +121,42 @@ def _build(path: Path, pictures: Sequence[LabelledPicture], preprocessing: Prepr
         shape = (len(pictures), size, size, 3)
         pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
 
-    def decode(index: int) -> tuple[int, str] | None:
-        picture = pictures[index]
-        try:
-            pixels[index] = prepare(picture.path.read_bytes(), preprocessing, _LIMITS).pixels
-        except PictureError as error:
-            return index, f"{picture.path}: {error}"
-        except OSError as error:
-            # Not the picture's fault, and perhaps over the next time: what is decoded is kept.
-            raise DataError(
-                f"{picture.path}: cannot be read ({error.strerror}). Make it readable, then run "
-                "this again: it goes on here."
-            ) from error
-        return None
-
     bar = tqdm(
         desc=f"decoding {pictures[0].source}",
         total=len(pictures),
         initial=progress.decoded,
         unit="picture",
     )
-    with bar, ThreadPoolExecutor(available_cores()) as pool:
+    paths = [picture.path for picture in pictures]
+    with bar, on_all_cores(len(pictures) - progress.decoded) as in_portions:
         for start in range(progress.decoded, len(pictures), _AT_ONCE):
             stop = min(start + _AT_ONCE, len(pictures))
-            for problem in pool.map(decode, range(start, stop)):
-                if problem is not None:
-                    progress.problems[problem[0]] = problem[1]
-                bar.update()
+            decode = partial(_decode, unfinished, preprocessing, start)
+            for count, problems in in_portions(decode, paths[start:stop]):
+                progress.problems.update(problems)
+                bar.update(count)
             # First the pixels, then that they are there.
             pixels.flush()
             progress.decoded = stop
             progress.write(path)
     unfinished.replace(path)
+
+
+def _decode(
+    unfinished: Path, preprocessing: Preprocessing, first: int, at: int, paths: Sequence[Path]
+) -> tuple[int, dict[int, str]]:
+    """Decodes pictures into the rows from `first` + `at` on; how many, and those that it cannot."""
+    pixels = np.lib.format.open_memmap(unfinished, mode="r+")
+    problems = {}
+    for row, path in enumerate(paths, first + at):
+        try:
+            pixels[row] = prepare(path.read_bytes(), preprocessing, _LIMITS).pixels
+        except PictureError as error:
+            problems[row] = f"{path}: {error}"
+        except OSError as error:
+            # Not the picture's fault, and perhaps over the next time: what is decoded is kept.
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}). Make it readable, then run "
+                "this again: it goes on here."
+            ) from error
+    return len(paths), problems

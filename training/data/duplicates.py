@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import imagehash
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from serving.cores import available_cores
 from serving.pictures import Pixels
+from training.data.portions import on_all_cores
 
 SIDE = 16
 """Of the square of frequencies whose signs are a picture's hash: 256 bits."""
@@ -26,7 +28,13 @@ Of HAM10000's pictures saved again at JPEG quality 50, at half or at three times
 differed in more than 22; of two lesions' pictures (HAM10000 and ISIC 2017) no two in fewer than 44.
 """
 
-_AT_ONCE = 256
+# A hash is compared in sixteenths of 16 bits. Two within SAME differ in one bit of some sixteenth at
+# most: two bits in each would be 32.
+_PIECES = _BITS = 16
+assert SAME < 2 * _PIECES
+
+_PAIRS = 1 << 18
+"""Compared at a time."""
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -46,32 +54,80 @@ def open_hashes(pixels: Pixels, cache: Path) -> Hashes:
     return found
 
 
-def find_known(among: Hashes, groups: Sequence[str], known: Hashes, known_groups: Sequence[str]) -> list[int]:
+def find_known(
+    among: Hashes, groups: Sequence[str], known: Hashes, known_groups: Sequence[str]
+) -> list[int]:
     """Places in `among` `[N, 4]` of pictures that are in `known` `[M, 4]`, of another group there.
 
-    Every pair is compared, on all cores and with a progress bar.
+    Two hashes that differ in few bits are all but equal in some sixteenth of them: only such pairs
+    are compared, on all cores and with a progress bar. Norouzi, Punjani and Fleet, "Fast Search in
+    Hamming Space with Multi-Index Hashing", CVPR 2012.
     """
-    _, numbers = np.unique([*groups, *known_groups], return_inverse=True)
-    own, others = numbers[: len(groups)], numbers[len(groups) :]
+    numbers: dict[str, int] = {}
+    own, others = (
+        np.array([numbers.setdefault(group, len(numbers)) for group in each], np.int64)
+        for each in (groups, known_groups)
+    )
+    found = np.zeros(len(among), bool)
+    pieces, known_pieces = _pieces(among), _pieces(known)
 
-    def is_known(place: int) -> bool:
-        differing = np.bitwise_count(known ^ among[place]).sum(axis=1)
-        return bool(((differing <= SAME) & (others != own[place])).any())
+    def look(piece: int) -> None:
+        """Among the hashes that differ in at most one bit of one piece."""
+        order = np.argsort(known_pieces[:, piece], kind="stable")
+        begins = np.searchsorted(known_pieces[order, piece], np.arange(2**_BITS + 1))
+        for flipped in (0, *(1 << bit for bit in range(_BITS))):
+            asking = np.flatnonzero(~found)
+            alike = pieces[asking, piece] ^ flipped
+            first = begins[alike]
+            for asked, answering in _pairs(asking, first, begins[alike + 1] - first):
+                candidates = order[answering]
+                differing = np.bitwise_count(among[asked] ^ known[candidates]).sum(axis=1)
+                same = (differing <= SAME) & (own[asked] != others[candidates])
+                found[asked[same]] = True
 
     with ThreadPoolExecutor(available_cores()) as pool:
-        compared = pool.map(is_known, range(len(among)), chunksize=_AT_ONCE)
-        shown = tqdm(compared, "looking for duplicates", len(among), unit="picture")
-        return [place for place, found in enumerate(shown) if found]
+        looked = pool.map(look, range(_PIECES))
+        for _ in tqdm(looked, "looking for duplicates", _PIECES, unit="piece"):
+            pass
+    return [int(place) for place in np.flatnonzero(found)]
+
+
+def _pieces(hashes: Hashes) -> npt.NDArray[np.int64]:
+    """`[N, 16]`: the hashes cut into sixteenths."""
+    return hashes.view(np.uint16).astype(np.int64)
+
+
+def _pairs(
+    asking: npt.NDArray[np.int64], first: npt.NDArray[np.int64], count: npt.NDArray[np.int64]
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Each of `asking` with the `count` places from its `first` on, about `_PAIRS` at a time."""
+    ends = np.cumsum(count)
+    cuts = np.searchsorted(ends, np.arange(_PAIRS, ends[-1] if len(ends) else 0, _PAIRS))
+    for part in np.split(np.arange(len(asking)), np.unique(cuts + 1)):
+        total = count[part].sum()
+        if total:
+            begin = np.repeat(np.cumsum(count[part]) - count[part], count[part])
+            within = np.arange(total) - begin
+            yield np.repeat(asking[part], count[part]), np.repeat(first[part], count[part]) + within
 
 
 def _write_hashes(pixels: Pixels, path: Path) -> None:
-    with ThreadPoolExecutor(available_cores()) as pool:
-        made = pool.map(_hash, pixels, chunksize=_AT_ONCE)
-        listed = list(tqdm(made, "hashing", len(pixels), unit="picture"))
+    with (
+        on_all_cores(len(pixels)) as in_portions,
+        tqdm(desc="hashing", total=len(pixels), unit="picture") as bar,
+    ):
+        listed = []
+        for hashes in in_portions(partial(_hash_rows, pixels), range(len(pixels))):
+            listed.append(hashes)
+            bar.update(len(hashes))
     # np.save adds the suffix where it is missing.
     unfinished = path.with_suffix(".new.npy")
-    np.save(unfinished, np.stack(listed))
+    np.save(unfinished, np.concatenate(listed))
     unfinished.replace(path)
+
+
+def _hash_rows(pixels: Pixels, _at: int, rows: Sequence[int]) -> Hashes:
+    return np.stack([_hash(pixels[row]) for row in rows])
 
 
 def _hash(pixels: Pixels) -> Hashes:

@@ -59,7 +59,11 @@ class CachedPictures(Dataset[Batch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        batch = np.stack([self._pixels[i][row] for i, row in self._places[indices]])
+        places = self._places[indices]
+        batch = np.empty((len(places), *self._pixels[0].shape[1:]), np.uint8)
+        for cache, pixels in enumerate(self._pixels):
+            in_cache = places[:, 0] == cache
+            batch[in_cache] = pixels[places[in_cache, 1]]
         return torch.from_numpy(batch), torch.from_numpy(self.labels[indices])
 
     def drawn(self, count: int, size: int, seed: int, title: str) -> Iterator[Tensor]:
