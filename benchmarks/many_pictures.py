@@ -1,4 +1,4 @@
-"""Training on ever more pictures: how fast the cache is built, how soon training begins, what it holds.
+"""Ever more pictures: how fast their cache is built, how soon training begins, what it holds.
 
 `python -m benchmarks.many_pictures` draws sets of 4,000, 40,000 and 400,000 small JPEGs, each in a
 temporary folder; builds the cache of each, killed once in the middle; starts `training.train` on
@@ -45,8 +45,8 @@ BATCH = 128
 BATCHES = 20
 """As many as an epoch of the smallest set has."""
 
-FED = 300
-"""Batches by which ways of feeding are timed, and as many before to warm up, at most an epoch's."""
+FED = 100
+"""Batches by which ways of feeding are timed, and as many before that warm up."""
 
 WORKERS = 4
 ROUNDS = 3
@@ -271,7 +271,7 @@ def feed(root: Path, folder: Path, by: Feed) -> Fed:
     source = _endless(loader)
     next(source)
     first = time.perf_counter() - begin
-    for _ in range(min(FED, len(loader))):
+    for _ in range(FED):
         next(source)
     start = time.perf_counter()
     for _ in range(FED):
@@ -388,9 +388,9 @@ def report(rows: Sequence[Row]) -> str:
         "## Training, with a finished cache",
         "",
         "From the start of `python -m training.train` to its first batch (the median of "
-        f"{ROUNDS} starts), and what the process then holds (the largest of {ROUNDS}): its own after "
-        f"{BATCHES} batches, its own at most until then, and the pages of files, the cache's among",
-        "them, that it looks into, which the system takes back as it needs.",
+        f"{ROUNDS} starts), and what the process holds (the largest of {ROUNDS}): of its own after "
+        f"{BATCHES} batches, of its own at most until then, and pages of files that it looks into, "
+        "the cache's among them, which the system takes back as it needs.",
         "",
         "| pictures | to the first batch | of it reading table and folders | own | own at most "
         "| of files |",
@@ -401,14 +401,14 @@ def report(rows: Sequence[Row]) -> str:
             for r in rows
         ),
         "",
-        f"From the fewest to the most, its own grows by {grown:.0f} bytes a picture, and at most by "
+        f"From the fewest to the most its own grows by {grown:.0f} bytes a picture, at most by "
         f"{at_most:.0f}.",
         "",
         "## Batches, and nothing else",
         "",
-        f"From the cache in one process, and from files decoded by Pillow in {WORKERS} workers of "
-        f"PyTorch's: the median of {ROUNDS} rounds of {FED} batches, and the memory of all processes' "
-        "own at its largest.",
+        f"From the cache in one process, and from files that {WORKERS} of PyTorch's workers decode "
+        f"with Pillow: the median of {ROUNDS} rounds of {FED} batches, all files in the system's "
+        "cache as far as it goes, and the memory of all processes' own at its largest.",
         "",
         "| pictures | fed from | batches a second | of files' | to the first batch | own |",
         "|---|---|---|---|---|---|",

@@ -22,7 +22,7 @@ VERSION = 1
 """Part of every key: raise it where the way from bytes to pixels changes."""
 
 _AT_ONCE = 2048
-"""Pictures decoded between one note of how far a build is and the next."""
+"""Pictures decoded between one note of how far a build is and the next, at least."""
 
 _NAMED_AT_MOST = 10
 # Training pictures are trusted more than uploads: only what no camera makes is refused.
@@ -127,18 +127,19 @@ def _build(path: Path, pictures: Sequence[LabelledPicture], preprocessing: Prepr
         initial=progress.decoded,
         unit="picture",
     )
-    paths = [picture.path for picture in pictures]
-    with bar, on_all_cores(len(pictures) - progress.decoded) as in_portions:
-        for start in range(progress.decoded, len(pictures), _AT_ONCE):
-            stop = min(start + _AT_ONCE, len(pictures))
-            decode = partial(_decode, unfinished, preprocessing, start)
-            for count, problems in in_portions(decode, paths[start:stop]):
-                progress.problems.update(problems)
-                bar.update(count)
-            # First the pixels, then that they are there.
-            pixels.flush()
-            progress.decoded = stop
-            progress.write(path)
+    paths = [picture.path for picture in pictures[progress.decoded :]]
+    decode, decoded = partial(_decode, unfinished, preprocessing, progress.decoded), 0
+    with bar, on_all_cores(len(paths)) as in_portions:
+        for count, problems in in_portions(decode, paths):
+            progress.problems.update(problems)
+            bar.update(count)
+            decoded += count
+            if decoded >= _AT_ONCE or bar.n == bar.total:
+                # First the pixels, then that they are there.
+                pixels.flush()
+                progress.decoded += decoded
+                progress.write(path)
+                decoded = 0
     unfinished.replace(path)
 
 

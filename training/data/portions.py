@@ -14,7 +14,7 @@ from serving.cores import available_cores
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_PORTION = 64
+_PORTION = 128
 """Pictures at a time: enough that handing them over costs nothing beside the work."""
 
 _FEW = 2048

@@ -11,8 +11,9 @@ import pytest
 from serving.manifest import ClassInfo, Preprocessing
 from serving.pictures import Prepared, prepare
 from tests.drawings import draw_lesion, encode
-from training.data import cache
+from training.data import cache, portions
 from training.data.cache import open_cache
+from training.data.duplicates import _hash, open_hashes
 from training.data.module import Answers, CachedSets, Unreadable
 from training.data.sets import Pictures
 from training.data.splits import Split
@@ -73,6 +74,8 @@ def test_a_build_that_was_broken_off_goes_on(
     listed = written(tmp_path / "pictures", 7)
     listed[1].path.write_bytes(b"not a picture")
     monkeypatch.setattr(cache, "_AT_ONCE", 2)
+    monkeypatch.setattr(portions, "_PORTION", 2)
+    monkeypatch.setattr(portions, "available_cores", lambda: 1)
     decoded: list[bytes] = []
 
     def decode(data: bytes, *rest: Any) -> Prepared:
@@ -92,6 +95,27 @@ def test_a_build_that_was_broken_off_goes_on(
     for row, picture in zip(opened.pixels[2:], listed[2:], strict=True):
         np.testing.assert_array_equal(row, prepare(picture.path.read_bytes(), SQUASH).pixels)
     assert not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_processes_decode_what_threads_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = written(tmp_path / "pictures", 9)
+    listed[4].path.write_bytes(b"not a picture")
+    few = open_cache(listed, SQUASH, tmp_path / "few")
+    monkeypatch.setattr(portions, "_FEW", 0)
+    monkeypatch.setattr(portions, "_PORTION", 2)
+    many = open_cache(listed, SQUASH, tmp_path / "many")
+    np.testing.assert_array_equal(many.pixels, few.pixels)
+    assert many.problems == few.problems
+    assert list(many.problems) == [4]
+    np.testing.assert_array_equal(
+        open_hashes(many.pixels, many.path), [_hash(row) for row in few.pixels]
+    )
+    listed[7].path.unlink()
+    listed[7].path.mkdir()
+    with pytest.raises(DataError, match=r"7\.jpg: cannot be read \(Is a directory\)"):
+        open_cache(listed, SQUASH, tmp_path / "again")
 
 
 def test_what_a_finished_build_wrote_is_not_how_far_another_is(

@@ -76,6 +76,26 @@ def test_hashes_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     np.testing.assert_array_equal(open_hashes(pixels, tmp_path / "cache.npy"), first)
 
 
+def test_no_pair_is_overlooked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever bits differ: the search must find what comparing every pair finds."""
+    random = np.random.default_rng(0)
+    known = random.integers(0, 2**64, (40, 4), dtype=np.uint64)
+    bits = np.unpackbits(known[random.integers(0, 40, 400)].view(np.uint8), axis=1)
+    for row in bits:
+        row[random.choice(256, random.integers(SAME - 6, SAME + 7), replace=False)] ^= 1
+    among = np.packbits(bits, axis=1).view(np.uint64)
+    # As most of a dark set's hashes are alike.
+    among[:50], known[:10] = 0, 0
+    groups, known_groups = [f"{i % 60}" for i in range(400)], [f"{i}" for i in range(40)]
+    differing = np.bitwise_count(among[:, None] ^ known).sum(axis=2)
+    other = np.array(groups)[:, None] != np.array(known_groups)
+    expected = np.flatnonzero(((differing <= SAME) & other).any(axis=1)).tolist()
+    assert 100 < len(expected) < 300
+    for pairs in (1, 100, 1 << 18):
+        monkeypatch.setattr(duplicates, "_PAIRS", pairs)
+        assert find_known(among, groups, known, known_groups) == expected
+
+
 def test_bits_are_counted_up_to_the_limit() -> None:
     known = np.zeros((1, 4), np.uint64)
     among = np.zeros((2, 4), np.uint64)

@@ -11,7 +11,9 @@ from training.labels import DataError, LabelledPicture
 
 def pictures(lesions_of: dict[str, int], pictures_a_lesion: int = 2) -> list[LabelledPicture]:
     return [
-        LabelledPicture(Path(f"{label}-{i}-{j}.jpg"), f"{label}-{i}-{j}", label, f"{label}-{i}", "s")
+        LabelledPicture(
+            Path(f"{label}-{i}-{j}.jpg"), f"{label}-{i}-{j}", label, f"{label}-{i}", "s"
+        )
         for label, lesions in lesions_of.items()
         for i in range(lesions)
         for j in range(pictures_a_lesion)
