@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from posixpath import join, normpath, split, splitext
+from posixpath import normpath, split, splitext
 from typing import NamedTuple
 
 import msgspec
@@ -57,7 +57,8 @@ class DataError(Exception):
     """Labels and pictures that do not fit together; the message names them and what to do."""
 
 
-class Background(msgspec.Struct, frozen=True, kw_only=True):
+# There may be many of both, in which nothing can refer to itself: the garbage collector passes by.
+class Background(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whom and what part of the body a picture is of; None where its table does not say."""
 
     sex: str | None = None
@@ -69,7 +70,7 @@ class Background(msgspec.Struct, frozen=True, kw_only=True):
     """how the diagnosis was made: HAM10000's `dx_type`"""
 
 
-class LabelledPicture(msgspec.Struct, frozen=True):
+class LabelledPicture(msgspec.Struct, frozen=True, gc=False):
     """A picture's file and what it shows.
 
     `label` is a class id; `group` the lesion's id (the picture's own where that is unknown), so
@@ -142,11 +143,11 @@ def read_labels(
 
     pictures: dict[str, LabelledPicture] = {}
     seen: set[str] = set()
-    labelled: set[Path] = set()
+    labelled: set[str] = set()
     for row in table.rows:
         paths = found.of(row.name)
         image_id = _id_of(row.name)
-        labelled.update(paths)
+        labelled.update(map(str, paths))
         if image_id in seen:
             problems.add("twice in the table", image_id)
             continue
@@ -185,7 +186,7 @@ def read_labels(
         )
     if every_picture:
         for path in found.all():
-            if path not in labelled:
+            if str(path) not in labelled:
                 problems.add("not in the table", path.name)
     folders = ", ".join(str(folder) for folder in images)
     advice = [f"Pictures were looked for in {folders}."]
@@ -279,7 +280,7 @@ class _Folders:
         self._folders = list(dict.fromkeys(folder.resolve() for folder in folders))
         self._by_name: dict[str, list[Path]] = {}
         self._by_stem: dict[str, list[Path]] = {}
-        self._below: dict[str, frozenset[str]] = {}
+        self._below: dict[str, list[tuple[Path, frozenset[str]]]] = {}
         for folder in self._folders:
             try:
                 names = _pictures_in(folder)
@@ -302,21 +303,20 @@ class _Folders:
         if by_either or "/" not in name:
             return by_either or []
         below, file = split(name)
-        return [
-            folder / name for folder in self._folders if file in self._listed(join(folder, below))
-        ]
-
-    def _listed(self, folder: str) -> frozenset[str]:
-        """The pictures in a folder, which is looked at once and not for each of them."""
-        if folder not in self._below:
-            try:
-                self._below[folder] = frozenset(_pictures_in(folder))
-            except OSError:
-                self._below[folder] = frozenset()
-        return self._below[folder]
+        if below not in self._below:
+            self._below[below] = [_listed(folder / below) for folder in self._folders]
+        return [folder / file for folder, files in self._below[below] if file in files]
 
 
-def _pictures_in(folder: str | Path) -> list[str]:
+def _listed(folder: Path) -> tuple[Path, frozenset[str]]:
+    """A folder with its pictures, none where there is no such folder."""
+    try:
+        return folder, frozenset(_pictures_in(folder))
+    except OSError:
+        return folder, frozenset()
+
+
+def _pictures_in(folder: Path) -> list[str]:
     """The names of the pictures right in `folder`, sorted; raises OSError."""
     with os.scandir(folder) as entries:
         return sorted(e.name for e in entries if _is_picture_name(e.name) and e.is_file())

@@ -33,7 +33,7 @@ differed in more than 22; of two lesions' pictures (HAM10000 and ISIC 2017) no t
 _PIECES = _BITS = 16
 assert SAME < 2 * _PIECES
 
-_PAIRS = 1 << 18
+_PAIRS = 1 << 16
 """Compared at a time."""
 
 Hashes = npt.NDArray[np.uint64]
@@ -70,20 +70,25 @@ def find_known(
     )
     found = np.zeros(len(among), bool)
     pieces, known_pieces = _pieces(among), _pieces(known)
+    halves = among[:, :2].copy()
 
     def look(piece: int) -> None:
         """Among the hashes that differ in at most one bit of one piece."""
         order = np.argsort(known_pieces[:, piece], kind="stable")
         begins = np.searchsorted(known_pieces[order, piece], np.arange(2**_BITS + 1))
+        answers, answer_groups = known[order], others[order]
+        answer_halves = answers[:, :2].copy()
         for flipped in (0, *(1 << bit for bit in range(_BITS))):
             asking = np.flatnonzero(~found)
             alike = pieces[asking, piece] ^ flipped
             first = begins[alike]
-            for asked, answering in _pairs(asking, first, begins[alike + 1] - first):
-                candidates = order[answering]
-                differing = np.bitwise_count(among[asked] ^ known[candidates]).sum(axis=1)
-                same = (differing <= SAME) & (own[asked] != others[candidates])
-                found[asked[same]] = True
+            for i, j in _pairs(asking, first, begins[alike + 1] - first):
+                # Half of the bits tell nearly all pairs apart.
+                differing = np.bitwise_count(halves[i] ^ answer_halves[j])
+                near = differing[:, 0] + differing[:, 1] <= SAME
+                i, j = i[near], j[near]
+                differing = np.bitwise_count(among[i] ^ answers[j]).sum(axis=1)
+                found[i[(differing <= SAME) & (own[i] != answer_groups[j])]] = True
 
     with ThreadPoolExecutor(available_cores()) as pool:
         looked = pool.map(look, range(_PIECES))
