@@ -14,8 +14,8 @@ from serving.cores import available_cores
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_PORTION = 128
-"""Pictures at a time: enough that handing them over costs nothing beside the work."""
+_PORTION = 32
+"""Pictures at a time, at most: joblib hands over several such portions where they are done fast."""
 
 _FEW = 2048
 """Pictures that are not worth starting processes for."""
@@ -41,9 +41,10 @@ def on_all_cores(count: int) -> Iterator[InPortions]:
     each other. What processes are given and return is pickled; an exception of one ends the work.
     """
     if count <= _FEW:
+        portion = min(_PORTION, 1 + count // (4 * available_cores()))
         with ThreadPoolExecutor(available_cores()) as pool:
             yield lambda work, items: pool.map(
-                lambda at: work(at, items[at : at + _PORTION]), range(0, len(items), _PORTION)
+                lambda at: work(at, items[at : at + portion]), range(0, len(items), portion)
             )
         return
     with Parallel(
