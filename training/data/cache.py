@@ -134,7 +134,7 @@ def _build(path: Path, pictures: Sequence[LabelledPicture], preprocessing: Prepr
             progress.problems.update(problems)
             bar.update(count)
             decoded += count
-            if decoded >= _AT_ONCE or bar.n == bar.total:
+            if decoded >= _AT_ONCE or progress.decoded + decoded == len(pictures):
                 # First the pixels, then that they are there.
                 pixels.flush()
                 progress.decoded += decoded
