@@ -391,8 +391,8 @@ def report(rows: Sequence[Row]) -> str:
         f"{BATCHES} batches, of its own at most until then, and pages of files that it looks into, "
         "the cache's among them, which the system takes back as it needs.",
         "",
-        "| pictures | to the first batch | of it reading table and folders | own | own at most "
-        "| of files |",
+        "| pictures | to the first batch | reading table and folders, in the build | own "
+        "| own at most | of files |",
         "|---|---|---|---|---|---|",
         *(
             f"| {r.count:,} | {r.start:.1f} s | {r.built.read:.1f} s | {_mb(r.begun.own)} "
