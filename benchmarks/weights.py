@@ -54,6 +54,10 @@ def _layers(graph: onnx.GraphProto, kind: str) -> list[tuple[Floats, Floats]]:
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in constants:
             constants[node.output[0]] = _dequantised(*(constants[name] for name in node.input))
+        elif node.op_type == "Cast" and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]].astype(np.float32)
+        elif node.op_type == "Mul" and all(name in constants for name in node.input):
+            constants[node.output[0]] = constants[node.input[0]] * constants[node.input[1]]
     return [
         (constants[node.input[1]].copy(), constants[node.input[2]].copy())
         for node in graph.node

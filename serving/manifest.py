@@ -143,7 +143,9 @@ class GateFigure(Struct, frozen=True):
 
 
 class Quantisation(Struct, frozen=True):
-    """What came of computing in 8-bit integers: the graph that serves has passed, or is in float.
+    """What came of 8-bit integers: the graph that serves has passed, or is in float.
+
+    Its weights alone may be integers, or all that its layers compute with: `settings` say which.
 
     The two graphs were compared on pictures that neither was made from, before anything else was
     fitted.
@@ -221,7 +223,7 @@ class Manifest(Struct, frozen=True):
     training: Training
     quantisation: Annotated[
         Quantisation | None,
-        Meta(description="Whether it computes in 8-bit integers; null where that was not tried."),
+        Meta(description="Whether it is one of 8-bit integers; null where that was not tried."),
     ] = None
     metrics: Annotated[
         list[Metric], Meta(description="How it did on pictures that it never saw.")

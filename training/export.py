@@ -152,7 +152,8 @@ def export(config: DictConfig) -> Path:
         onnx.save(model, run / FLOAT_FILE)
         if config.quantise.enabled:
             settings = msgspec.convert(plain(config.quantise), QuantiseSettings)
-            integers = quantise(model, list(_augmented(config, trained, learned_from)), settings)
+            measured_on = _augmented(config, trained, learned_from) if settings.activations else []
+            integers = quantise(model, list(measured_on), settings)
             held_out = read("validation")
             quantisation = _pass_gate(config, model, integers, manifest, made, held_out)
             if quantisation.passed:

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from hydra import compose, initialize_config_dir
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 
 from serving import manifest as contract
 from serving.settings import CHECKOUT
@@ -25,6 +26,7 @@ BATCHES = [drawn(16)[i : i + 4] for i in range(0, 16, 4)]
 def settings(in_float: Sequence[str] = (), **changes: Any) -> QuantiseSettings:
     defaults: dict[str, Any] = {
         "enabled": True,
+        "activations": True,
         "pictures": 16,
         "batch_size": 4,
         "weight_bits": 8,
@@ -68,6 +70,38 @@ def test_of_a_trained_network_it_keeps_answers_and_features(name: str) -> None:
     assert np.abs(found[0] - wanted[0]).max() < 0.02
     assert correlation(found[1], wanted[1]) > 0.9
     assert correlation(found[2], wanted[2]) > 0.9
+
+
+def answers(model: onnx.ModelProto, image: np.ndarray, level: GraphOptimizationLevel) -> Any:
+    options = SessionOptions()
+    options.graph_optimization_level = level
+    return InferenceSession(model.SerializeToString(), options).run(None, {"image": image})
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_with_the_weights_alone_it_answers_alike_however_it_is_computed(name: str) -> None:
+    _, model = export(name)
+    stored = quantise(model, [], settings(shipped(name), activations=False))
+    kinds = {node.op_type for node in stored.graph.node}
+    assert not kinds & {"QuantizeLinear", "DequantizeLinear"}
+    assert stored.ByteSize() < 0.37 * model.ByteSize()
+    check(stored, forbidden=("site-packages", "/tmp", "/training/"))
+    image = drawn(8)
+    levels = GraphOptimizationLevel.ORT_ENABLE_ALL, GraphOptimizationLevel.ORT_DISABLE_ALL
+    for one, other in zip(*(answers(stored, image, level) for level in levels), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_alone_keep_a_trained_networks_answers_and_features(name: str) -> None:
+    model = onnx.load(CHECKOUT / "artifacts" / name / contract.MODEL_FILE)
+    size = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    image = np.stack([np.asarray(draw_lesion(i, size, size, i % 5 / 4)) for i in range(12)])
+    stored = quantise(model, [], settings(shipped(name), activations=False))
+    wanted, found = run(model, image), run(stored, image)
+    assert np.abs(found[0] - wanted[0]).max() < 0.01
+    assert correlation(found[1], wanted[1]) > 0.95
+    assert correlation(found[2], wanted[2]) > 0.99
 
 
 # Fifty layers that nobody trained make a great difference of any rounding: only the small network's

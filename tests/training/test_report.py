@@ -446,6 +446,18 @@ def test_the_card_tells_what_the_graph_computes_in_and_how_that_was_decided(
     assert "0.9912 (0.9904 to 0.9921)" in text
 
 
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_card_tells_weights_of_8_bits_from_computing_in_them(
+    manifest: Manifest, evaluation: Evaluation, passed: bool
+) -> None:
+    made = msgspec.structs.replace(quantisation(passed), settings={"activations": False})
+    told_of = msgspec.structs.replace(manifest, quantisation=made)
+    text = card.write(told_of, evaluation, {}, ["again"])
+    assert ("computes in 32-bit floats, with weights of 8 bits" in text) == passed
+    assert ("One with weights of 8 bits (2.7 MB instead of 8.9 MB) was made" in text) != passed
+    assert "computes in 8-bit integers" not in text
+
+
 def test_the_card_of_a_float_graph_says_so(text: str) -> None:
     assert "The graph computes in 32-bit floats." in text
     assert "8-bit" not in text

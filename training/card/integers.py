@@ -20,13 +20,18 @@ def paragraph(quantisation: Quantisation | None) -> str:
         return "The graph computes in 32-bit floats."
     made, exact = quantisation.integer_bytes / 1e6, quantisation.float_bytes / 1e6
     sizes = f"{made:.1f} MB instead of {exact:.1f} MB"
-    if quantisation.passed:
+    whole = quantisation.settings.get("activations", True)
+    if quantisation.passed and whole:
         said = (
             f"**The graph computes in 8-bit integers** but for its most delicate layers ({sizes})."
         )
         compared = "It was compared with the float graph before it was let serve"
+    elif quantisation.passed:
+        said = f"**The graph computes in 32-bit floats, with weights of 8 bits** ({sizes})."
+        compared = "It was compared with the float graph before it was let serve"
     else:
-        said = f"**The graph computes in 32-bit floats.** One in 8-bit integers ({sizes}) was made."
+        made_of = "in 8-bit integers" if whole else "with weights of 8 bits"
+        said = f"**The graph computes in 32-bit floats.** One {made_of} ({sizes}) was made."
         compared = "It was compared with the float graph and **did not pass**"
     rows = [[_NAMES[f.name], _value(f), _limit(f), f"{f.n}"] for f in quantisation.figures]
     return f"""{said}
