@@ -226,15 +226,18 @@ def _predict_archive(
         except ImportError as error:
             raise click.ClickException(
                 f"`--out` needs packages that are not installed ({error}). Install them: "
-                f"pip install 'lesionlens[{extra}]'"
+                f"pip install 'lesionlens[{extra}]', or in a checkout: "
+                f".venv/bin/pip install -c constraints.txt -e '.[{extra}]'"
             ) from error
         except ArchiveError as error:
             raise click.ClickException(str(error)) from error
     told = f"{out}: {outcome.pictures} pictures, {outcome.before} of them by an earlier run."
     if outcome.failures:
         told += f" {outcome.failures} could not be read; the column error says why."
+    if outcome.unread:
+        told += f" {outcome.unread} files could not be reached and are left out: run it again."
     click.echo(told, err=True)
-    sys.exit(1 if outcome.failures else 0)
+    sys.exit(1 if outcome.failures or outcome.unread else 0)
 
 
 def _plugins() -> dict[str, EntryPoint]:

@@ -31,6 +31,9 @@ Awaited = Literal["a request", "a head", "a body", "an answer", "the end"]
 _LINGER_SECONDS = 5
 """beyond the time for a body, so that whoever reads it may answer first"""
 
+_LONGEST_ANSWER = 1800
+"""seconds; enough for the largest file that a page asks for at 60 kbit a second"""
+
 _PROBES = frozenset(("/healthz", "/readyz"))
 
 
@@ -47,6 +50,7 @@ class _Connection(H11Protocol):
     limits: Settings
     _timer: asyncio.TimerHandle | None = None
     _awaited: Awaited | None = None
+    _began: float = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it, too
         super().connection_made(transport)
@@ -64,10 +68,11 @@ class _Connection(H11Protocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        # Whoever takes a large file piece by piece gets as long for the next piece.
-        if self._awaited == "an answer":
-            self._cancel()
-            self._watch()
+        # Whoever takes a large file piece by piece gets as long for the next, but not for ever.
+        if self._awaited == "an answer" and self._timer is not None:
+            left = self._began + _LONGEST_ANSWER - self.loop.time()
+            self._timer.cancel()
+            self._timer = self.loop.call_later(min(self._answer_seconds, left), self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel()
@@ -102,7 +107,11 @@ class _Connection(H11Protocol):
         elif self.conn.their_state is h11.SEND_BODY:
             self._wait_for("a body", limits.body_seconds + _LINGER_SECONDS)
         else:
-            self._wait_for("an answer", limits.deadline_seconds + limits.body_seconds)
+            self._wait_for("an answer", self._answer_seconds)
+
+    @property
+    def _answer_seconds(self) -> float:
+        return self.limits.deadline_seconds + self.limits.body_seconds
 
     @property
     def _is_idle(self) -> bool:
@@ -113,6 +122,7 @@ class _Connection(H11Protocol):
             return
         self._cancel()
         self._awaited = awaited
+        self._began = self.loop.time()
         self._timer = self.loop.call_later(seconds, self._give_up)
 
     def _cancel(self) -> None:

@@ -7,9 +7,7 @@ these modules and no others. Some packages that come with Litestar are large and
 import importlib
 import sys
 
-from PIL import Image
-
 sys.dont_write_bytecode = False  # whatever the environment says: it is what this is for
 for module in ("serving.app", "serving.cli", "serving.server"):
     importlib.import_module(module)
-Image.init()
+importlib.import_module("PIL.Image").init()

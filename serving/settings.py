@@ -105,7 +105,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The longest time for sending a request's head."""
 
     body_seconds: Seconds = 60
-    """The longest time for sending a request's body, and for taking the answer once it is ready."""
+    """The longest time for sending a request's body, and for taking the answer once it is ready; of
+    a large file, for each piece, and half an hour for all."""
 
     hosts: Names = ()
     """The names that this server answers to, `*.example.org` for all below one. Default:

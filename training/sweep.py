@@ -6,6 +6,7 @@ import csv
 import io
 import sys
 import traceback
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,11 @@ class SweepCallback(Callback):
         write_results(Path(told.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Prints the table."""
-        results = Path(config.hydra.sweep.dir) / RESULTS
+        """Writes the table once more, whole: jobs beside each other may have passed one another."""
+        sweep = Path(config.hydra.sweep.dir)
+        results = sweep / RESULTS
         if results.exists():
+            write_results(sweep)
             print(f"\n{results.read_text(encoding='utf-8')}\n{results}")
 
 
@@ -234,7 +237,7 @@ def _markdown(jobs: Sequence[Job], table: Sequence[Sequence[str]]) -> str:
 
 def _replace(path: Path, text: str) -> None:
     """Writes `text` whole or not at all; jobs of the same moment may write at once."""
-    new = path.with_name(f".{path.name}.{id(text)}.new")
+    new = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
     new.write_text(text, encoding="utf-8")
     new.replace(path)
 

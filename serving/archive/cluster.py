@@ -16,10 +16,9 @@ from typing import Any
 import msgspec
 
 from serving.archive.results import Finished, Results, rules
-from serving.archive.scoring import Scorer, Step
+from serving.archive.scoring import Scorer, Step, step, write
 from serving.archive.storage import ArchiveError, Storage
 from serving.classifier import Classifier
-from serving.listing import Failure
 from serving.manifest import ArtifactError
 from serving.memory import Room, return_what_is_free, return_what_is_freed
 from serving.pictures import Limits
@@ -112,10 +111,9 @@ class PartScorer:
         """Writes the part of a chunk; returns what a `Step` says."""
         places = self._job.finished.missing([os.fsdecode(place) for place in chunk["places"]])
         answers = list(self._scorer.answers(places, self._core))
-        if answers:
-            self._job.results.write(answers)
-        failures = sum(isinstance(answer, Failure) for answer in answers)
-        return {"pictures": len(answers), "failures": failures}
+        write(self._job.results, answers)
+        counted: dict[str, int] = msgspec.to_builtins(step(answers))
+        return counted
 
 
 def _steps(job: Job, size: int) -> Iterator[Step]:
@@ -143,7 +141,7 @@ def _steps(job: Job, size: int) -> Iterator[Step]:
         num_cpus=1,
     )
     for row in counted.iter_rows():
-        yield Step(int(row["pictures"]), int(row["failures"]))
+        yield msgspec.convert(row, Step)
 
 
 def _set_environment() -> None:

@@ -23,11 +23,15 @@ Engine = Literal["local", "ray"]
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What the results hold now: pictures, those that could not be read, and those of before."""
+    """What the results hold now: pictures, those that are none, and those of before.
+
+    `unread` are the files that the storage did not give this time, which the results leave out.
+    """
 
     pictures: int
     failures: int
     before: int
+    unread: int
 
 
 def score(
@@ -60,7 +64,8 @@ def score(
             results=results,
             finished=finished,
             limits=settings.limits,
-            room=settings.decoded_bytes // settings.workers,
+            # As in one process, so that no picture is too large for one engine alone.
+            room=settings.decoded_bytes,
         )
         # Each has an interpreter of its own, so that none waits for another's.
         steps = cluster.score(job, min(settings.workers, available_cores()), size)
@@ -71,7 +76,7 @@ def score(
 
 
 def _told(steps: Iterator[Step], pictures: Storage, finished: Finished) -> Outcome:
-    done, failures = finished.pictures, finished.failures
+    done, failures, unread = finished.pictures, finished.failures, 0
     # None: no bar where the errors do not go to a terminal.
     with tqdm(unit="picture", initial=done, smoothing=0.02, disable=None) as progress:
         if not progress.disable:
@@ -79,8 +84,9 @@ def _told(steps: Iterator[Step], pictures: Storage, finished: Finished) -> Outco
         for step in steps:
             done += step.pictures
             failures += step.failures
+            unread += step.unread
             progress.update(step.pictures)
-    return Outcome(done, failures, finished.pictures)
+    return Outcome(done, failures, finished.pictures, unread)
 
 
 def _count(pictures: Storage, progress: tqdm[None]) -> None:

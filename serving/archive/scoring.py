@@ -21,10 +21,11 @@ _READERS = 4
 
 
 class Step(msgspec.Struct, frozen=True):
-    """Pictures that an engine has answered, and how many of them could not be read."""
+    """Pictures that an engine has answered, how many of them are none, and files left out."""
 
     pictures: int
     failures: int
+    unread: int
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -33,6 +34,10 @@ class Read(msgspec.Struct, frozen=True):
     name: str
     data: bytes
     error: str = ""
+
+
+class Unread(Failure, frozen=True, kw_only=True):
+    """A file that its storage did not give: no answer, so that another run asks for it again."""
 
 
 class Scorer:
@@ -62,7 +67,7 @@ class Scorer:
     def _answer(self, file: Read) -> Prediction | Failure:
         manifest = self._model.manifest
         if file.error:
-            return Failure(image=file.name, model=manifest.name, error=file.error)
+            return Unread(image=file.name, model=manifest.name, error=file.error)
         try:
             prepared = prepare(file.data, manifest.preprocessing, self._limits, self._room)
             return predict(self._model, [file.name], [prepared])[0]
@@ -98,8 +103,28 @@ def score(
     answers: list[Prediction | Failure] = []
     for answer in scorer.answers(missing(), workers):
         answers.append(answer)
-        yield Step(1, int(isinstance(answer, Failure)))
+        yield step([answer])
         if len(answers) == parts[0]:
-            results.write(answers)
+            write(results, answers)
             answers.clear()
             parts.popleft()
+
+
+def step(answers: Iterable[Prediction | Failure]) -> Step:
+    """How many of `answers` are what."""
+    unread = failures = pictures = 0
+    for answer in answers:
+        unread += isinstance(answer, Unread)
+        failures += isinstance(answer, Failure) and not isinstance(answer, Unread)
+        pictures += not isinstance(answer, Unread)
+    return Step(pictures, failures, unread)
+
+
+def write(results: Results, answers: Iterable[Prediction | Failure]) -> None:
+    """Writes a part with `answers`, but for files that could not be read; none where that is all.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    if held := [answer for answer in answers if not isinstance(answer, Unread)]:
+        results.write(held)

@@ -20,9 +20,12 @@ from tests.serving.archive.runs import COUNT, parts, rows, run
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    """Ray, started once for all of these tests."""
-    with running(workers=2):
-        yield
+    """Ray, started once for all of these tests, on this machine whatever its user has set."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("RAY_")]:
+            patch.delenv(name)
+        with running(workers=2):
+            yield
 
 
 def job(model: Classifier, archive: Path, out: Path) -> Job:

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from serving import manifest
+from serving.archive.storage import Storage
 from serving.prediction import Prediction
 from tests.artifact_factory import make_artifact
 from tests.drawings import draw_lesion, encode
@@ -89,6 +90,26 @@ def test_a_killed_run_is_gone_on_with(archive: Path, tmp_path: Path) -> None:
     assert rows(out).num_rows == 8 * COUNT
     assert rows(out).equals(rows(whole))
     assert {path.name for path in out.iterdir()} == parts(out).keys()
+
+
+def test_a_file_that_could_not_be_reached_is_asked_for_again(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, read = tmp_path / "results.parquet", Storage.read
+
+    def fail(storage: Storage, place: str, most: int) -> bytes:
+        if place == "001.jpg":
+            raise TimeoutError("the storage does not answer")
+        return read(storage, place, most)
+
+    monkeypatch.setattr(Storage, "read", fail)
+    first = run("predict", archive, "--out", out)
+    assert first.exit_code == 1
+    assert f"{COUNT - 1} pictures" in first.stderr
+    assert "1 files could not be reached" in first.stderr
+    monkeypatch.setattr(Storage, "read", read)
+    assert "could not be reached" not in run("predict", archive, "--out", out).stderr
+    assert rows(out).num_rows == COUNT
 
 
 def test_a_terminal_is_told_how_far_it_is(archive: Path, tmp_path: Path) -> None:
