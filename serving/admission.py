@@ -152,7 +152,9 @@ class Entry:
             )
         finally:
             gone.cancel()
-            task.cancel()
+            if task.cancel():
+                # Until what was not begun is called back: it must not begin behind the answer.
+                await asyncio.wait((task,))
 
     def _give_turn(self) -> None:
         if self._has_turn:
