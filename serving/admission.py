@@ -134,27 +134,40 @@ class Entry:
             ProblemError: where the deadline passed.
             ClientGoneError: where nobody waits for the answer any more.
         """
-        task = asyncio.ensure_future(work)
+        result = asyncio.ensure_future(work)
+        given_up: list[Exception] = []
+
+        def give_up(error: Exception) -> None:
+            if not result.done():
+                given_up.append(error)
+                result.cancel()
+
+        def leave(gone: asyncio.Task[None]) -> None:
+            if not gone.cancelled():
+                give_up(ClientGoneError())
+
         gone = asyncio.ensure_future(_gone(receive))
+        gone.add_done_callback(leave)
+        timer = asyncio.get_running_loop().call_later(
+            self._deadline, lambda: give_up(self._too_late())
+        )
         try:
-            await asyncio.wait(
-                (task, gone), timeout=self._deadline, return_when=asyncio.FIRST_COMPLETED
-            )
-            if task.done():
-                return task.result()
-            if gone.done():
-                raise ClientGoneError
-            raise ProblemError(
-                "too_late",
-                f"The answer was not ready within {self._deadline:g} seconds, and was given up. "
-                "Send fewer pictures, or again in a while.",
-                {"retry-after": str(self._workers.retry_after)},
-            )
+            return await result
+        except asyncio.CancelledError:
+            if given_up:
+                raise given_up[0] from None
+            raise
         finally:
             gone.cancel()
-            if task.cancel():
-                # Until what was not begun is called back: it must not begin behind the answer.
-                await asyncio.wait((task,))
+            timer.cancel()
+
+    def _too_late(self) -> ProblemError:
+        return ProblemError(
+            "too_late",
+            f"The answer was not ready within {self._deadline:g} seconds, and was given up. "
+            "Send fewer pictures, or again in a while.",
+            {"retry-after": str(self._workers.retry_after)},
+        )
 
     def _give_turn(self) -> None:
         if self._has_turn:

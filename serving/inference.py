@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -124,15 +125,16 @@ class Inference:
         with stages.stage("render"):
             return read(model.manifest, [upload.name], prepared, outputs, heatmaps=heatmaps)[0]
 
-    async def answer_all(
+    def answer_all(
         self, model: Classifier, uploads: Sequence[Upload], *, heatmaps: bool
-    ) -> list[Prediction]:
-        """Answers several pictures at a time, in the order of `uploads`.
+    ) -> asyncio.Future[list[Prediction]]:
+        """Begins to answer several pictures at a time; the answers are in the order of `uploads`.
+
+        Where one is no usable picture, the future fails with a PictureError whose message begins
+        with its name, and the others are given up.
 
         Raises:
             QueueFullError: where too many wait.
-            PictureError: where one is no usable picture; the message begins with its name, and the
-                others are given up.
         """
 
         def named(upload: Upload, stages: Stages) -> Prediction:
@@ -144,17 +146,17 @@ class Inference:
 
         self.workers.check(len(uploads))
         timed = [Stages() for _ in uploads]
-        futures = [
-            asyncio.wrap_future(self.workers.submit(named, upload, stages))
-            for upload, stages in zip(uploads, timed, strict=True)
-        ]
-        try:
-            predictions = await asyncio.gather(*futures)
-        finally:
-            for future in futures:
-                future.cancel()
-        visits.current().note(model.manifest, predictions, timed)
-        return predictions
+        visit = visits.current()
+
+        def note(answers: asyncio.Future[list[Prediction]]) -> None:
+            if not answers.cancelled() and answers.exception() is None:
+                visit.note(model.manifest, answers.result(), timed)
+
+        answers = self.workers.gather(
+            partial(named, upload, stages) for upload, stages in zip(uploads, timed, strict=True)
+        )
+        answers.add_done_callback(note)
+        return answers
 
     def close(self) -> None:
         """Ends the worker threads once each has done what it is busy with."""
