@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from serving.settings import Settings
@@ -152,8 +153,8 @@ def predict(
         if len(paths) != 1 or form or heatmaps:
             raise click.UsageError("--out takes one folder, and no --json, --csv or --heatmaps.")
         _predict_archive(paths[0], out, model, engine, part)
-    elif engine != "local":
-        raise click.UsageError(f"--engine {engine} needs --out FOLDER.")
+    elif alone := _given("engine", "part"):
+        raise click.UsageError(f"--{alone} needs --out FOLDER.")
     else:
         _predict_files([Path(path) for path in paths], model, form, heatmaps)
 
@@ -176,6 +177,13 @@ def models(as_json: bool) -> None:
             ids = " ".join(manifest.class_ids)
             rows.append((manifest.name, manifest.title, ids, manifest.digest[:12]))
         click.echo(columns(rows))
+
+
+def _given(*options: str) -> str:
+    """The first of `options` that the command was given; empty where it has them by default."""
+    context = click.get_current_context()
+    given = (o for o in options if context.get_parameter_source(o) != ParameterSource.DEFAULT)
+    return next(given, "")
 
 
 def _predict_files(

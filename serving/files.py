@@ -12,14 +12,8 @@ from serving.classifier import Classifier
 from serving.inference import Inference, Upload
 from serving.listing import Failure
 from serving.overlay import overlay
-from serving.pictures import Limits, PictureError
+from serving.pictures import SUFFIXES, Limits, PictureError
 from serving.prediction import Prediction
-
-_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
-SUFFIXES = frozenset(
-    (*_JPEG, ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif")
-)
-"""What is taken from a folder; a file that is named is taken whatever its ending."""
 
 
 class File(msgspec.Struct, frozen=True):

@@ -76,10 +76,15 @@ async def get_model_file(
 
 @head(ADDRESS, include_in_schema=False)
 async def head_model_file(
-    inference: NamedDependency[Inference], name: FromPath[str], file: FromPath[Path]
+    request: Request[Any, Any, Any],
+    inference: NamedDependency[Inference],
+    name: FromPath[str],
+    file: FromPath[Path],
 ) -> Response[None]:
     """What comes with the file, without the file: a download tool asks first how long it is."""
     path, headers = _find(inference, name, file)
+    if is_known(headers["etag"], request.headers.get("if-none-match", "")):
+        return Response(None, status_code=304, headers=headers)
     length = {"content-length": str(path.stat().st_size), "content-type": _kind(path)}
     return Response(None, headers={**headers, **length})
 

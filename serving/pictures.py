@@ -27,6 +27,12 @@ from serving.memory import Room
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "GIF")
 """What is accepted, told by content and never by name. HEIF as iPhones save it is HEIC."""
 
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+SUFFIXES = frozenset(
+    (*_JPEG, ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif")
+)
+"""What a picture's file is called, where a folder is searched for them, in lower case."""
+
 Reason = Literal["empty", "too_many_bytes", "not_a_picture", "too_many_pixels", "damaged"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 

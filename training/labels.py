@@ -12,10 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif")
-)
-"""What a picture's file is called; whether it is one is told when it is decoded."""
+from serving.pictures import SUFFIXES
 
 DIAGNOSES = {
     "akiec": True,

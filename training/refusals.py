@@ -18,11 +18,11 @@ from msgspec import Meta
 from PIL import Image
 
 from serving.classifier import Classifier
-from serving.pictures import Limits, PictureError, decode, prepare
+from serving.pictures import SUFFIXES, Limits, PictureError, decode, prepare
 from serving.prediction import predict
 from training import strangers
 from training.bootstrap import Bools, Bootstrap, Figure
-from training.labels import SUFFIXES, DataError, LabelledPicture
+from training.labels import DataError, LabelledPicture
 from training.predictions import in_batches
 
 _SAVED_AT = 92

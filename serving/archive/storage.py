@@ -10,7 +10,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from serving.files import SUFFIXES
+from serving.pictures import SUFFIXES
 
 
 class ArchiveError(Exception):

@@ -45,6 +45,7 @@ def test_who_has_a_file_asks_whether_it_is_still_the_one(client: Client) -> None
     known = {"if-none-match": first.headers["etag"]}
     again = client.get(f"{FILES}/model.onnx", headers=known)
     assert (again.status_code, again.content) == (304, b"")
+    assert client.head(f"{FILES}/model.onnx", headers=known).status_code == 304
     other = client.get(f"{FILES}/preprocess.onnx", headers=known)
     assert other.status_code == 200
 

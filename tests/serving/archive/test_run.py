@@ -235,7 +235,8 @@ def test_options_that_do_not_go_together_are_refused(archive: Path, tmp_path: Pa
         result = run("predict", *arguments)
         assert result.exit_code == 2
         assert "--out takes one folder" in result.stderr
-    assert "needs --out" in run("predict", archive, "--engine", "ray").stderr
+    assert "--engine needs --out" in run("predict", archive, "--engine", "ray").stderr
+    assert "--part needs --out" in run("predict", archive, "--part", "10").stderr
 
 
 @pytest.mark.parametrize(
