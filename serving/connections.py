@@ -7,11 +7,8 @@ head byte by byte or never takes its answer, and answers what it cannot read in 
 from __future__ import annotations
 
 import asyncio
-import http
-import sys
 from typing import Literal
 
-import h11
 import msgspec
 from uvicorn._types import (
     ASGI3Application,
@@ -20,9 +17,9 @@ from uvicorn._types import (
     ASGISendEvent,
 )
 from uvicorn._types import Scope as UvicornScope
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from serving.problems import MEDIA_TYPE, OverloadedError, Problem, plain, problem
+from serving.problems import MEDIA_TYPE, OverloadedError, problem
+from serving.protocol import RequestProtocol
 from serving.security import HEADERS
 from serving.settings import Settings
 
@@ -37,19 +34,21 @@ _LONGEST_ANSWER = 1800
 _PROBES = frozenset(("/healthz", "/readyz"))
 
 
-def connection_class(settings: Settings) -> type[H11Protocol]:
+def connection_class(settings: Settings) -> type[RequestProtocol]:
     """The class of connections within the limits of `settings`."""
 
     class LimitedConnection(_Connection):
         limits = settings
+        max_head_bytes = settings.max_header_bytes
 
     return LimitedConnection
 
 
-class _Connection(H11Protocol):
+class _Connection(RequestProtocol):
     limits: Settings
     _timer: asyncio.TimerHandle | None = None
-    _awaited: Awaited | None = None
+    _awaited: tuple[Awaited, object] | None = None
+    """what, and for which request"""
     _began: float = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it, too
@@ -69,7 +68,7 @@ class _Connection(H11Protocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         # Whoever takes a large file piece by piece gets as long for the next, but not for ever.
-        if self._awaited == "an answer" and self._timer is not None:
+        if self._timer is not None and self._awaited == ("an answer", self.cycle):
             left = self._began + _LONGEST_ANSWER - self.loop.time()
             self._timer.cancel()
             self._timer = self.loop.call_later(min(self._answer_seconds, left), self._give_up)
@@ -78,33 +77,16 @@ class _Connection(H11Protocol):
         self._cancel()
         super().connection_lost(exc)
 
-    def send_400_response(self, msg: str) -> None:
-        error = sys.exception()
-        too_large = (
-            isinstance(error, h11.RemoteProtocolError)
-            and error.error_status_hint == http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        )
-        if too_large:
-            self._refuse(
-                problem(
-                    "header_too_large",
-                    f"The head of the request is larger than {self.limits.max_header_bytes} "
-                    "bytes. Send fewer or shorter headers.",
-                )
-            )
-        else:
-            self._refuse(plain(400, "What was sent is no HTTP/1.1 request. Send it again."))
-
     def _watch(self) -> None:
         """Allows for each part of a request and its answer its time, from when it began."""
         limits = self.limits
         if self.transport.is_closing():
             self._wait_for("the end", limits.body_seconds)
-        elif self.cycle is not None and self._is_idle:
+        elif self.cycle is not None and self.is_idle:
             self._wait_for("a request", limits.idle_seconds)
-        elif self.conn.their_state is h11.IDLE:
+        elif self.part == "head":
             self._wait_for("a head", limits.header_seconds)
-        elif self.conn.their_state is h11.SEND_BODY:
+        elif self.part == "body":
             self._wait_for("a body", limits.body_seconds + _LINGER_SECONDS)
         else:
             self._wait_for("an answer", self._answer_seconds)
@@ -113,15 +95,11 @@ class _Connection(H11Protocol):
     def _answer_seconds(self) -> float:
         return self.limits.deadline_seconds + self.limits.body_seconds
 
-    @property
-    def _is_idle(self) -> bool:
-        return self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
-
     def _wait_for(self, awaited: Awaited, seconds: float) -> None:
-        if awaited == self._awaited:
+        if self._awaited == (awaited, self.cycle):
             return
         self._cancel()
-        self._awaited = awaited
+        self._awaited = awaited, self.cycle
         self._began = self.loop.time()
         self._timer = self.loop.call_later(seconds, self._give_up)
 
@@ -132,13 +110,13 @@ class _Connection(H11Protocol):
 
     def _give_up(self) -> None:
         """Ends a connection that took too long; one that began a request's head is told."""
-        awaited = self._awaited
+        awaited = self._awaited[0] if self._awaited is not None else None
         if awaited in ("an answer", "the end"):
             # What is left to send would wait for ever for whoever does not take it.
             self.transport.abort()
             return
-        if awaited == "a head" and self.conn.trailing_data[0] and not self.transport.is_closing():
-            self._refuse(
+        if awaited == "a head" and not self.is_idle and not self.transport.is_closing():
+            self.refuse(
                 problem(
                     "too_slow",
                     f"The head of the request was not sent within "
@@ -147,23 +125,6 @@ class _Connection(H11Protocol):
             )
         self.transport.close()
         self._watch()
-
-    def _refuse(self, details: Problem) -> None:
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            body = msgspec.json.encode(details)
-            headers = {
-                **HEADERS,
-                "content-type": MEDIA_TYPE,
-                "content-length": str(len(body)),
-                "connection": "close",
-            }
-            for event in (
-                h11.Response(status_code=details.status, headers=list(headers.items())),
-                h11.Data(data=body),
-                h11.EndOfMessage(),
-            ):
-                self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
 
 
 def _only_probes(app: ASGI3Application) -> ASGI3Application:

@@ -56,7 +56,6 @@ class Server(uvicorn.Server):
                 ws="none",
                 timeout_keep_alive=settings.idle_seconds,
                 lifespan="on",
-                h11_max_incomplete_event_size=settings.max_header_bytes,
                 # The application logs each answer; uvicorn's own log would name addresses.
                 access_log=False,
                 log_config=None,

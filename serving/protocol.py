@@ -1,0 +1,196 @@
+"""HTTP/1.1 as this server takes it: what uvicorn and llhttp read, within limits and one by one.
+
+Uvicorn reads all requests that a client sends ahead, takes a trailer for a header, the body behind
+an offer to upgrade for another request, and a head of any size. Here a request is read once the one
+before it is answered, and what goes to the parser ends where a head or a body may end.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import httptools
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from serving.problems import MEDIA_TYPE, Problem, plain, problem
+from serving.security import HEADERS
+
+Part = Literal["head", "body", "answer"]
+"""What comes next of a request: more of its head or body, or its answer."""
+
+_END = b"\r\n\r\n"
+"""ends a head, and a body in chunks"""
+
+_VERSIONS = ("1.0", "1.1")
+
+
+class _MalformedError(Exception):
+    """A request that the parser takes, and this server does not."""
+
+
+class RequestProtocol(HttpToolsProtocol):
+    """A connection whose requests are read one by one, each with a head within a limit."""
+
+    max_head_bytes: int
+    part: Part = "head"
+    _unread: int | None = None
+    """bytes of the body that are still to come; None where it comes in chunks"""
+    _begun: int = 0
+    """bytes of a head, or of what is between two pieces of a body in chunks, that are read"""
+    _tail: bytes = b""
+    """the last that was read, in which an end may begin"""
+    _behind: bytes = b""
+    """what was sent behind the request that is being answered"""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every request that was begun has its answer."""
+        return self.part == "head" and not self._begun
+
+    def data_received(self, data: bytes) -> None:
+        """Reads what came."""
+        self._unset_keepalive_if_required()
+        self._read(self._behind + data)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Takes a header; a trailer would count for one though it comes when all is decided."""
+        if self.part == "head":
+            super().on_header(name, value.strip(b" \t"))
+
+    def on_headers_complete(self) -> None:
+        """Begins to answer a request, where it is one."""
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise _MalformedError
+            return
+        self._unread = _announced(self.headers, self.url, self.parser.get_http_version())
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False
+        super().on_headers_complete()
+        self.part, self._begun = "body", 0
+
+    def on_body(self, body: bytes) -> None:
+        """Keeps a piece of the body until it is asked for."""
+        if self._unread is not None:
+            self._unread -= len(body)
+        self._begun = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Ends a request."""
+        if self.part == "body":
+            super().on_message_complete()
+            self.part, self._begun = "head" if self.cycle.response_complete else "answer", 0
+
+    def on_response_complete(self) -> None:
+        """Goes on with what was sent meanwhile."""
+        if self.part == "answer":
+            self.part = "head"
+        super().on_response_complete()
+        if self._behind:
+            self._unset_keepalive_if_required()
+            behind, self._behind = self._behind, b""
+            self._read(behind)
+
+    def refuse(self, details: Problem) -> None:
+        """Answers with `details` where no answer was begun, and closes the connection."""
+        is_answered = self.part != "head" and self.cycle.response_started
+        if is_answered and not self.cycle.response_complete:
+            # What was begun is sent to its end, behind which the connection is closed.
+            self.part, self.cycle.keep_alive = "answer", False
+            return
+        if self.part != "head":
+            # Its answer, where there is none yet, would follow upon this one.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if not is_answered:
+            self.transport.write(_encoded(details))
+        self.transport.close()
+
+    def _read(self, data: bytes) -> None:
+        view, start = memoryview(data), 0
+        while start < len(data) and not self.transport.is_closing():
+            if self.part == "answer":
+                self._behind = data[start:] if self.cycle.keep_alive else b""
+                self.flow.pause_reading()
+                return
+            end = self._end(data, start)
+            if start == end:
+                self.refuse(_too_large(self.max_head_bytes))
+                return
+            self._feed(view[start:end])
+            start = end
+
+    def _end(self, data: bytes, start: int) -> int:
+        """How far `data` may be read at a time: no further than a request, nor than its head."""
+        if self.part == "body" and self._unread is not None:
+            return min(len(data), start + self._unread)
+        limit = min(len(data), start + self.max_head_bytes - self._begun)
+        found = (self._tail + data[start : start + len(_END) - 1]).find(_END)
+        if found >= 0:
+            found += start - len(self._tail)
+        elif (found := data.find(_END, start, limit)) < 0:
+            return limit
+        return min(limit, found + len(_END))
+
+    def _feed(self, data: memoryview) -> None:
+        self._begun += len(data)
+        self._tail = bytes(data[-len(_END) + 1 :])
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._pass_over_upgrade()
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.refuse(plain(400, "What was sent is no HTTP/1.1 request. Send it again."))
+
+    def _pass_over_upgrade(self) -> None:
+        """Reads a head anew without its offer, which a server may pass over.
+
+        The parser would take the body for the other protocol.
+        """
+        target = self.url, self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), *target)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self._feed(memoryview(b"\r\n".join([*lines, b"", b""])))
+
+
+def _announced(headers: list[tuple[bytes, bytes]], target: bytes, version: str) -> int | None:
+    """The length of the body that follows, None where it comes in chunks.
+
+    Raises:
+        _MalformedError: where the head is none of HTTP/1.1, or could be read in two ways.
+    """
+    hosts = sum(name == b"host" for name, _ in headers)
+    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    if version not in _VERSIONS or hosts > 1 or (version == "1.1" and not hosts):
+        raise _MalformedError
+    if not target.startswith(b"/") or b"#" in target:
+        raise _MalformedError
+    if codings and (codings != [b"chunked"] or version == "1.0"):
+        raise _MalformedError
+    if codings:
+        return None
+    return next((int(value) for name, value in headers if name == b"content-length"), 0)
+
+
+def _too_large(limit: int) -> Problem:
+    return problem(
+        "header_too_large",
+        f"The head of the request is larger than {limit} bytes. Send fewer or shorter headers.",
+    )
+
+
+def _encoded(details: Problem) -> bytes:
+    """A whole answer, behind which nothing follows."""
+    body = msgspec.json.encode(details)
+    headers = {
+        **HEADERS,
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        "connection": "close",
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return b"%b%b\r\n%b" % (STATUS_LINE[details.status], lines.encode(), body)
