@@ -57,8 +57,8 @@ class _Connection(RequestProtocol):
             self.app = _only_probes(self.app)
         self._watch()
 
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+    def buffer_updated(self, nbytes: int) -> None:
+        super().buffer_updated(nbytes)
         self._watch()
 
     def on_response_complete(self) -> None:

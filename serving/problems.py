@@ -98,6 +98,10 @@ class ClientGoneError(HTTPException):
 
     status_code = 499
 
+    def __init__(self) -> None:
+        # Litestar looks up the words for a status that has none.
+        super().__init__(detail="The client did not wait for its answer.")
+
 
 _TYPES: tuple[tuple[Reason, int, str], ...] = (
     ("no_file", 400, "No picture was sent"),

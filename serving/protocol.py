@@ -7,6 +7,7 @@ before it is answered, and what goes to the parser ends where a head or a body m
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal
 
 import httptools
@@ -24,12 +25,19 @@ _END = b"\r\n\r\n"
 
 _VERSIONS = ("1.0", "1.1")
 
+_PIECE = 128 << 10
+"""bytes that are taken from a connection at a time, and may wait to be asked for: twice as much at
+most, where nobody asks"""
+
+_received = bytearray(_PIECE)
+"""what just came, of any connection: it is read before anything else comes"""
+
 
 class _MalformedError(Exception):
     """A request that the parser takes, and this server does not."""
 
 
-class RequestProtocol(HttpToolsProtocol):
+class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """A connection whose requests are read one by one, each with a head within a limit."""
 
     max_head_bytes: int
@@ -48,10 +56,17 @@ class RequestProtocol(HttpToolsProtocol):
         """Whether every request that was begun has its answer."""
         return self.part == "head" and not self._begun
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where to put what comes next."""
+        return _received
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Reads what came."""
         self._unset_keepalive_if_required()
-        self._read(self._behind + data)
+        if self.part == "body" and self._unread is not None and nbytes <= self._unread:
+            self._feed(memoryview(_received)[:nbytes])
+        else:
+            self._read(self._behind + bytes(memoryview(_received)[:nbytes]))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Takes a header; a trailer would count for one though it comes when all is decided."""
@@ -72,10 +87,22 @@ class RequestProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Keeps a piece of the body until it is asked for."""
+        self._begun = 0
         if self._unread is not None:
             self._unread -= len(body)
-        self._begun = 0
-        super().on_body(body)
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        if cycle.body:
+            cycle.body += body
+        elif self._unread is None:
+            cycle.body = bytearray(body)
+        else:
+            # It is handed on as bytes, of which no copy need be made.
+            cycle.body = body  # type: ignore[assignment]
+        if len(cycle.body) > _PIECE:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """Ends a request."""

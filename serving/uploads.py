@@ -7,7 +7,6 @@ against it, so the request's stream goes straight through the parser that Litest
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
@@ -32,6 +31,9 @@ FIELD = "images"
 
 _MOST_TEXT = 1_000
 """bytes of a field that holds no picture"""
+
+_PIECE = 65_536
+"""bytes; smaller ones are put together as they come, or many would take more room than they hold"""
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -123,7 +125,7 @@ class _Collector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._segment: MultipartSegment | None = None
-        self._data = io.BytesIO()
+        self._pieces: list[bytes | bytearray] = []
         self._parts = 0
         self._uploads: list[Upload] = []
         self._fields: dict[str, str] = {}
@@ -135,7 +137,7 @@ class _Collector:
         elif isinstance(event, MultipartSegment):
             self._begin(event)
         else:
-            self._data.write(event)
+            self._keep(event)
             self._check_size()
 
     def finish(self) -> Form:
@@ -149,13 +151,22 @@ class _Collector:
         return Form(self._uploads, self._fields)
 
     def _begin(self, segment: MultipartSegment) -> None:
-        self._segment, self._data = segment, io.BytesIO()
+        self._segment, self._pieces = segment, []
         self._parts += 1
         if self._parts > self._settings.max_files + self._settings.max_parts:
             raise ProblemError(
                 "too_many_parts",
                 f"Send at most {self._settings.max_parts} parts beside the pictures.",
             )
+
+    def _keep(self, piece: bytes) -> None:
+        last = self._pieces[-1] if self._pieces else b""
+        if len(piece) >= _PIECE:
+            self._pieces.append(piece)
+        elif isinstance(last, bytearray) and len(last) < _PIECE:
+            last += piece
+        else:
+            self._pieces.append(bytearray(piece))
 
     def _check_size(self) -> None:
         assert self._segment is not None
@@ -176,7 +187,7 @@ class _Collector:
 
     def _end(self) -> None:
         assert self._segment is not None
-        data = self._data.getvalue()
+        data = b"".join(self._pieces)
         if self._segment.name != FIELD:
             self._fields[self._segment.name or ""] = data.decode("utf-8", "replace")
         elif data or self._segment.filename:
@@ -187,7 +198,7 @@ class _Collector:
                     f"Send at most {self._settings.max_files} pictures in one request.",
                 )
             self._uploads.append(Upload(self._name(), data))
-        self._segment, self._data = None, io.BytesIO()
+        self._segment, self._pieces = None, []
 
     def _name(self) -> str:
         assert self._segment is not None

@@ -185,7 +185,9 @@ def test_after_the_deadline_an_answer_is_given_up(settings: Settings, gate: Gate
         assert post(server).status_code == 200
 
 
-def test_a_client_that_goes_away_stops_costing(settings: Settings, gate: Gate) -> None:
+def test_a_client_that_goes_away_stops_costing(
+    settings: Settings, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
     form = httpx.Request("POST", "http://here" + URL, files=[("images", ("a", MOLE))] * 4)
     body = form.read()
     head = "\r\n".join(f"{name}: {value}" for name, value in form.headers.items())
@@ -199,6 +201,7 @@ def test_a_client_that_goes_away_stops_costing(settings: Settings, gate: Gate) -
         assert gate.entered == 1
         assert server.app.state.admission.taken == 0
         assert server.app.state.admission.room.used == 0
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_a_client_that_goes_away_while_it_sends_holds_nothing(settings: Settings) -> None:

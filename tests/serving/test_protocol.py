@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from serving.inference import Inference
+from serving.settings import Settings
+from tests.drawings import draw_lesion, encode
+from tests.serving.live import Live, serving, wait_until
+
+MOST_HEAD = 2_000
+GET = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
+LAST = b"GET /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+FORM = (
+    b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+    + encode(draw_lesion(1))
+    + b"\r\n--x--\r\n"
+)
+POST = b"POST /api/v1/predictions HTTP/1.1\r\nHost: here\r\nContent-Type: %b\r\n" % (
+    b"multipart/form-data; boundary=x"
+)
+LENGTH = b"Content-Length: %d\r\n" % len(FORM)
+UNREAD = 18_000_000
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+@pytest.fixture(scope="module")
+def live(settings: Settings, static: Path) -> Iterator[Live]:
+    small = msgspec.structs.replace(settings, port=0, max_header_bytes=MOST_HEAD, body_seconds=5)
+    with serving(small, static) as live:
+        yield live
+
+
+def chunks(body: bytes, size: int) -> bytes:
+    pieces = (body[i : i + size] for i in range(0, len(body), size))
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n"
+
+
+def to_the_end(connection: socket.socket) -> bytes:
+    received = b""
+    while piece := connection.recv(65536):
+        received += piece
+    return received
+
+
+def ask(live: Live, *pieces: bytes) -> bytes:
+    """All that comes for `pieces` until the server closes the connection."""
+    with live.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            connection.sendall(piece)
+        return to_the_end(connection)
+
+
+def statuses(answers: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) [A-Z]", answers)]
+
+
+def hold_answers(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Until it is set, no picture is answered."""
+    opened, quick = threading.Event(), Inference.answer
+
+    def held(*arguments: Any, **options: Any) -> Any:
+        assert opened.wait(60)
+        return quick(*arguments, **options)
+
+    monkeypatch.setattr(Inference, "answer", held)
+    return opened
+
+
+def bytewise(data: bytes) -> list[bytes]:
+    return [bytes((byte,)) for byte in data]
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_a_head_may_be_as_large_as_is_said_and_no_larger(live: Live, in_pieces: bool) -> None:
+    def head(size: int) -> bytes:
+        return LAST[:-2] + b"X: " + b"a" * (size - len(LAST) - 5) + b"\r\n\r\n"
+
+    for size, status in ((MOST_HEAD, 200), (MOST_HEAD + 1, 431)):
+        sent = head(size)
+        assert len(sent) == size
+        pieces = [sent[i : i + 90] for i in range(0, size, 90)] if in_pieces else [sent]
+        assert statuses(ask(live, *pieces)) == [status]
+
+
+def test_many_small_headers_count_together(live: Live) -> None:
+    assert statuses(ask(live, GET[:-2], *[b"X: a\r\n" * 20] * 20)) == [431]
+
+
+def test_a_head_is_measured_anew_for_each_request(live: Live) -> None:
+    many = [GET] * 200
+    assert statuses(ask(live, *many, LAST)) == [200] * 201
+    assert statuses(ask(live, b"".join(many) + LAST)) == [200] * 201
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"3;" + b"a" * 5_000, id="extension"),
+        pytest.param(b"3\r\nabc\r\n0\r\nX: " + b"a" * 5_000, id="trailer"),
+        pytest.param(b"3\r\nabc\r\n0\r\n" + b"X: a\r\n" * 900, id="trailers"),
+    ],
+)
+def test_what_is_between_chunks_is_limited_like_a_head(live: Live, sent: bytes) -> None:
+    assert statuses(ask(live, POST + CHUNKED + b"\r\n" + sent)) == [431]
+
+
+def test_a_trailer_is_no_header(live: Live) -> None:
+    page = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n"
+    german = b"Accept-Language: de\r\n"
+    chunk = CHUNKED + b"\r\n1\r\na\r\n0\r\n"
+    assert b"content-language: de" in ask(live, page + german + chunk + b"\r\n")
+    assert b"content-language: en" in ask(live, page + chunk + german + b"\r\n")
+    # A server that took it for one would refuse the second.
+    answer = ask(live, LAST[:-2] + CHUNKED + b"\r\n0\r\nHost: other\r\n\r\n")
+    assert statuses(answer) == [200]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Host: here\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"Host: here\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        b"Host: here\r\nContent-Length: 5\r\nContent-Length: 6\r\n",
+        b"Host: here\r\nContent-Length: 5, 6\r\n",
+        b"Host: here\r\nContent-Length: +5\r\n",
+        b"Host: here\r\nContent-Length: 0x5\r\n",
+        b"Host: here\r\nContent-Length: 5_0\r\n",
+        b"Host: here\r\nContent-Length: -5\r\n",
+        b"Host: here\r\nContent-Length:\r\n",
+        b"Host: here\r\nContent-Length: 99999999999999999999999\r\n",
+        b"Host: here\r\nContent-Length : 5\r\n",
+        b"Host: here\r\nTransfer-Encoding: gzip\r\n",
+        b"Host: here\r\nTransfer-Encoding: gzip, chunked\r\n",
+        b"Host: here\r\nTransfer-Encoding: chunked, identity\r\n",
+        b"Host: here\r\nTransfer-Encoding: xchunked\r\n",
+        b"Host: here\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        b"Host: here\r\nTransfer-Encoding : chunked\r\n",
+        b"Host: here\r\nTransfer-Encoding:\x0bchunked\r\n",
+        b"Host: here\r\nX: a\r\n Transfer-Encoding: chunked\r\n",
+        b"Host: here\r\nX: a\nTransfer-Encoding: chunked\r\n",
+        b"Host: here\r\nX: a\rb\r\n",
+        b"Host: here\r\nX: a\0b\r\n",
+        b"Host: here\r\nX\0: a\r\n",
+        b"Host: here\r\n: a\r\n",
+        b"Host: here\r\nX\r\n",
+        b"Host: here\n",
+        b"Host: here\r\nHost: there\r\n",
+        b"X: a\r\n",
+    ],
+)
+def test_a_head_that_could_be_read_in_two_ways_is_refused(live: Live, head: bytes) -> None:
+    answer = ask(live, b"POST /healthz HTTP/1.1\r\n" + head + b"\r\n0\r\n\r\n" + GET)
+    assert statuses(answer) == [400]
+    assert b"content-type: application/problem+json" in answer
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET /healthz HTTP/1.1\n",
+        b"GET /healthz HTTP/0.9\r\n",
+        b"GET /healthz HTTP/2.0\r\n",
+        b"GET /healthz HTTP/1.2\r\n",
+        b"GET /healthz\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"CONNECT here:80 HTTP/1.1\r\n",
+        b"OPTIONS * HTTP/1.1\r\n",
+        b"GET http://here/healthz HTTP/1.1\r\n",
+        b"GET /healthz#there HTTP/1.1\r\n",
+        b"GET /health z HTTP/1.1\r\n",
+        b"GET /\xff HTTP/1.1\r\n",
+        b"GET /\0 HTTP/1.1\r\n",
+        b"get /healthz HTTP/1.1\r\n",
+    ],
+)
+def test_a_request_line_that_is_none_of_http_1_1_is_refused(live: Live, line: bytes) -> None:
+    assert statuses(ask(live, line + b"Host: here\r\n\r\n")) == [400]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"3\nabc\r\n0\r\n\r\n",
+        b"3\r\nabcd\r\n0\r\n\r\n",
+        b"0x3\r\nabc\r\n0\r\n\r\n",
+        b" 3\r\nabc\r\n0\r\n\r\n",
+        b"3 \r\nabc\r\n0\r\n\r\n",
+        b"-3\r\nabc\r\n0\r\n\r\n",
+        b"ffffffffffffffffff\r\nabc",
+        b"3;a\nb\r\nabc\r\n0\r\n\r\n",
+        b"3\r\nabc\n0\r\n\r\n",
+        b"3\r\nabc\r\n0\r\nX: a\r\nb\r\n\r\n",
+    ],
+)
+def test_a_chunk_that_could_be_read_in_two_ways_is_refused(live: Live, body: bytes) -> None:
+    assert statuses(ask(live, POST + CHUNKED + b"\r\n" + body + GET)) == [400]
+
+
+def test_after_an_answer_what_is_wrong_behind_it_is_told_no_more(live: Live) -> None:
+    with live.connect() as connection:
+        connection.sendall(b"POST /nothing HTTP/1.1\r\nHost: here\r\n" + CHUNKED + b"\r\n")
+        answer = connection.recv(65536)
+        connection.sendall(b"not a chunk\r\n")
+        assert statuses(answer + to_the_end(connection)) == [404]
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"anything"])
+def test_an_offer_to_upgrade_is_passed_over(live: Live, protocol: bytes) -> None:
+    offer = (
+        b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: a\r\nUpgrade: %b\r\n" % protocol
+    )
+    answers = ask(live, GET[:-2] + offer + b"\r\n", POST + offer + LENGTH + b"\r\n" + FORM + LAST)
+    assert statuses(answers) == [200, 200, 200]
+
+
+def test_the_body_behind_an_offer_to_upgrade_is_no_request(live: Live) -> None:
+    offer = b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: %d\r\n\r\n" % len(GET)
+    answers = ask(live, b"POST /nothing HTTP/1.1\r\nHost: here\r\n" + offer + GET + LAST)
+    assert statuses(answers) == [404, 200]
+
+
+def test_who_waits_for_a_word_before_the_body_gets_it(live: Live) -> None:
+    with live.connect() as connection:
+        connection.sendall(POST + LENGTH + b"Expect: 100-continue\r\nConnection: close\r\n\r\n")
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(FORM)
+        assert statuses(to_the_end(connection)) == [200]
+
+
+def test_nor_is_it_asked_for_a_body_that_is_refused(live: Live) -> None:
+    with live.connect() as connection:
+        connection.sendall(POST + b"Content-Length: 99000000\r\nExpect: 100-continue\r\n\r\n")
+        assert statuses(connection.recv(65536)) == [413]
+
+
+@pytest.mark.parametrize("bytes_at_a_time", [False, True])
+@pytest.mark.parametrize("size", [0, 500, 1])
+def test_requests_that_are_sent_ahead_are_answered_in_turn(
+    live: Live, bytes_at_a_time: bool, size: int
+) -> None:
+    if size:
+        body = (
+            CHUNKED + b"\r\n" + chunks(b"\r\n\r\n".join((FORM[:600], GET)), size) + b"X: a\r\n\r\n"
+        )
+    else:
+        body = b"Content-Length: %d\r\n\r\n" % len(GET) + GET
+    missing = b"POST /nothing HTTP/1.1\r\nHost: here\r\n" + body
+    sent = GET + missing + GET + missing + LAST
+    answers = ask(live, *(bytewise(sent) if bytes_at_a_time else [sent]))
+    assert statuses(answers) == [200, 404, 200, 404, 200]
+
+
+def test_a_request_is_begun_once_the_one_before_it_is_answered(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = hold_answers(monkeypatch)
+    with serving(msgspec.structs.replace(settings, port=0)) as live, live.connect() as connection:
+        admission = live.app.state.admission
+        connection.sendall((POST + LENGTH + b"\r\n" + FORM) * 3 + LAST)
+        wait_until(lambda: live.app.state.inference.workers.running == 1)
+        assert admission.taken == 1
+        opened.set()
+        assert statuses(to_the_end(connection)) == [200, 200, 200, 200]
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_behind_the_last_request_nothing_is_read(live: Live, in_pieces: bool) -> None:
+    sent = [LAST, b"\x16\x03\x01", GET]
+    try:
+        answers = ask(live, *sent) if in_pieces else ask(live, b"".join(sent))
+    except ConnectionError:  # closed while we sent
+        return
+    assert statuses(answers) == [200]
+
+
+@pytest.mark.parametrize("path", [b"/", b"/healthz", b"/static/favicon.svg", b"/api/openapi.json"])
+def test_an_older_client_is_answered_and_let_go(live: Live, path: bytes) -> None:
+    asked = b"GET %b HTTP/1.0\r\nAccept-Encoding: gzip\r\nExpect: 100-continue\r\n\r\n" % path
+    head, _, body = ask(live, asked + GET).partition(b"\r\n\r\n")
+    assert statuses(head) == [200]
+    lines = head.lower().split(b"\r\n")
+    assert b"connection: close" in lines
+    # It knows no chunks.
+    assert b"content-length: %d" % len(body) in lines
+
+
+def test_space_around_a_header_is_no_part_of_it(live: Live) -> None:
+    head = POST.replace(b"boundary=x", b"boundary=x \t") + LENGTH + b"Connection: close \r\n\r\n"
+    assert statuses(ask(live, head + FORM)) == [200]
+
+
+def test_a_body_that_nobody_reads_is_not_taken(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = hold_answers(monkeypatch)
+    monkeypatch.setattr("serving.turns.Turns.__init__.__defaults__", (1, 60.0))
+    one = msgspec.structs.replace(settings, port=0, workers=1, memory_bytes=400_000_000)
+    with serving(one) as live, live.connect() as first, live.connect() as second:
+        first.sendall(POST + LENGTH + b"\r\n" + FORM)
+        wait_until(lambda: live.app.state.inference.workers.running == 1)
+        second.sendall(POST + b"Content-Length: %d\r\n\r\n" % UNREAD)
+        wait_until(lambda: live.app.state.admission.turns.waiting == 1)
+        second.settimeout(0.5)
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < UNREAD:
+                sent += second.send(bytes(100_000))
+        # The network's own buffers take some megabytes.
+        assert sent < UNREAD / 2
+        opened.set()
