@@ -186,7 +186,7 @@ def _refuse(page: Page, request: Request[Any, Any, Any], error: Exception) -> Re
     wants_page = (
         request.method == "GET"
         and "text/html" in request.headers.get("accept", "")
-        and not request.url.path.startswith(f"{description.PATH}/")
+        and not request.scope["path"].startswith(f"{description.PATH}/")
     )
     if not wants_page:
         return answer

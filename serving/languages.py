@@ -126,6 +126,6 @@ def remembering(request: Request[Any, Any, Any], language: Language) -> list[Coo
             max_age=_YEAR,
             httponly=True,
             samesite="lax",
-            secure=request.url.scheme == "https",
+            secure=request.scope["scheme"] == "https",
         )
     ]

@@ -8,6 +8,7 @@ before it is answered, and what goes to the parser ends where a head or a body m
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Literal
 
 import httptools
@@ -24,6 +25,8 @@ _END = b"\r\n\r\n"
 """ends a head, and a body in chunks"""
 
 _VERSIONS = ("1.0", "1.1")
+
+_HOST = re.compile(rb"([\w.~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
 
 _PIECE = 128 << 10
 """bytes that are taken from a connection at a time, and may wait to be asked for: twice as much at
@@ -190,9 +193,11 @@ def _announced(headers: list[tuple[bytes, bytes]], target: bytes, version: str) 
     Raises:
         _MalformedError: where the head is none of HTTP/1.1, or could be read in two ways.
     """
-    hosts = sum(name == b"host" for name, _ in headers)
+    hosts = [value for name, value in headers if name == b"host"]
     codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
-    if version not in _VERSIONS or hosts > 1 or (version == "1.1" and not hosts):
+    if version not in _VERSIONS or len(hosts) > 1 or (version == "1.1" and not hosts):
+        raise _MalformedError
+    if hosts and not _HOST.fullmatch(hosts[0]):
         raise _MalformedError
     if not target.startswith(b"/") or b"#" in target:
         raise _MalformedError
