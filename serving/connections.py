@@ -1,7 +1,7 @@
-"""Connections of the server: none is held by whoever is slow, and refusals are problem details.
+"""Connections of the server: none is held by whoever is slow.
 
 Uvicorn ends a connection that is silent between two requests, but not one that sends a request's
-head byte by byte or never takes its answer, and answers what it cannot read in plain text.
+head byte by byte or never takes its answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uvicorn._types import (
 from uvicorn._types import Scope as UvicornScope
 
 from serving.problems import MEDIA_TYPE, OverloadedError, problem
-from serving.protocol import RequestProtocol
+from serving.protocol import PIECE, RequestProtocol
 from serving.security import HEADERS
 from serving.settings import Settings
 
@@ -40,6 +40,7 @@ def connection_class(settings: Settings) -> type[RequestProtocol]:
     class LimitedConnection(_Connection):
         limits = settings
         max_head_bytes = settings.max_header_bytes
+        received = bytearray(PIECE)
 
     return LimitedConnection
 

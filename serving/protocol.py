@@ -1,8 +1,9 @@
 """HTTP/1.1 as this server takes it: what uvicorn and llhttp read, within limits and one by one.
 
 Uvicorn reads all requests that a client sends ahead, takes a trailer for a header, the body behind
-an offer to upgrade for another request, and a head of any size. Here a request is read once the one
-before it is answered, and what goes to the parser ends where a head or a body may end.
+an offer to upgrade for another request, a head of any size, and answers in plain text what it
+cannot read. Here a request is read once the one before it is answered, what goes to the parser ends
+where a head or a body may end, and refusals are problem details.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from serving.problems import MEDIA_TYPE, Problem, plain, problem
 from serving.security import HEADERS
 
+PIECE = 128 << 10
+"""bytes that are taken from a connection at a time, and may wait to be asked for: twice as much at
+most, where nobody asks"""
+
 Part = Literal["head", "body", "answer"]
 """What comes next of a request: more of its head or body, or its answer."""
 
@@ -28,13 +33,6 @@ _VERSIONS = ("1.0", "1.1")
 
 _HOST = re.compile(rb"([\w.~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
 
-_PIECE = 128 << 10
-"""bytes that are taken from a connection at a time, and may wait to be asked for: twice as much at
-most, where nobody asks"""
-
-_received = bytearray(_PIECE)
-"""what just came, of any connection: it is read before anything else comes"""
-
 
 class _MalformedError(Exception):
     """A request that the parser takes, and this server does not."""
@@ -44,6 +42,8 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """A connection whose requests are read one by one, each with a head within a limit."""
 
     max_head_bytes: int
+    received: bytearray
+    """what just came: one for all connections of a server, of which each reads it at once"""
     part: Part = "head"
     _unread: int | None = None
     """bytes of the body that are still to come; None where it comes in chunks"""
@@ -61,15 +61,15 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> bytearray:
         """Where to put what comes next."""
-        return _received
+        return self.received
 
     def buffer_updated(self, nbytes: int) -> None:
         """Reads what came."""
         self._unset_keepalive_if_required()
         if self.part == "body" and self._unread is not None and nbytes <= self._unread:
-            self._feed(memoryview(_received)[:nbytes])
+            self._feed(memoryview(self.received)[:nbytes])
         else:
-            self._read(self._behind + bytes(memoryview(_received)[:nbytes]))
+            self._read(self._behind + bytes(memoryview(self.received)[:nbytes]))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Takes a header; a trailer would count for one though it comes when all is decided."""
@@ -103,7 +103,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         else:
             # It is handed on as bytes, of which no copy need be made.
             cycle.body = body  # type: ignore[assignment]
-        if len(cycle.body) > _PIECE:
+        if len(cycle.body) > PIECE:
             self.flow.pause_reading()
         cycle.message_event.set()
 
