@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pillow_heif
-from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin
 
 from serving.jpeg import Layout, layout
 from serving.manifest import Preprocessing
@@ -236,10 +236,13 @@ def _opened(
         if jpeg and least_side is not None:
             scale = least_side / min(width, height)
             image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
+        if jpeg and isinstance(image, ImageFile.ImageFile):
+            # At one go: after each piece the decoder waits for the interpreter's lock again.
+            image.decodermaxblock = len(data)
         if room is None:
             yield image, (width, height)
             return
-        needed = _bytes_to_decode(image, pixels, jpeg)
+        needed = _bytes_to_decode(image, pixels, jpeg) + (len(data) if jpeg else 0)
         if needed > room.size:
             raise PictureError(
                 "too_many_pixels",
