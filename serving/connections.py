@@ -40,7 +40,8 @@ def connection_class(settings: Settings) -> type[RequestProtocol]:
     class LimitedConnection(_Connection):
         limits = settings
         max_head_bytes = settings.max_header_bytes
-        received = bytearray(PIECE)
+        # No bytearray: whoever fills a part of it would fill a copy.
+        received = memoryview(bytearray(PIECE))
 
     return LimitedConnection
 

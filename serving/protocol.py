@@ -29,6 +29,9 @@ Part = Literal["head", "body", "answer"]
 _END = b"\r\n\r\n"
 """ends a head, and a body in chunks"""
 
+_MOST_ENDS = 4_096
+"""in one body: a picture's pieces hold one now and then, and each takes a turn of the parser"""
+
 _VERSIONS = ("1.0", "1.1")
 
 _HOST = re.compile(rb"([\w.~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
@@ -38,17 +41,25 @@ class _MalformedError(Exception):
     """A request that the parser takes, and this server does not."""
 
 
+_REFUSALS = (_MalformedError, httptools.HttpParserError, UnicodeDecodeError)
+"""what a callback of the parser raises over a request, and not because of an error of its own"""
+
+
 class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """A connection whose requests are read one by one, each with a head within a limit."""
 
     max_head_bytes: int
-    received: bytearray
+    received: memoryview
     """what just came: one for all connections of a server, of which each reads it at once"""
     part: Part = "head"
     _unread: int | None = None
     """bytes of the body that are still to come; None where it comes in chunks"""
+    _has_begun: bool = False
+    """whether more came of a request than the blank lines that may stand before it"""
     _begun: int = 0
     """bytes of a head, or of what is between two pieces of a body in chunks, that are read"""
+    _ends: int = 0
+    """how often an end was looked for in a body in chunks"""
     _tail: bytes = b""
     """the last that was read, in which an end may begin"""
     _behind: bytes = b""
@@ -57,9 +68,9 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     @property
     def is_idle(self) -> bool:
         """Whether every request that was begun has its answer."""
-        return self.part == "head" and not self._begun
+        return self.part == "head" and not self._has_begun
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Where to put what comes next."""
         return self.received
 
@@ -67,9 +78,14 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         """Reads what came."""
         self._unset_keepalive_if_required()
         if self.part == "body" and self._unread is not None and nbytes <= self._unread:
-            self._feed(memoryview(self.received)[:nbytes])
+            self._feed(self.received[:nbytes])
         else:
-            self._read(self._behind + bytes(memoryview(self.received)[:nbytes]))
+            self._read(self._behind + bytes(self.received[:nbytes]))
+
+    def on_message_begin(self) -> None:
+        """Begins to read a request."""
+        super().on_message_begin()
+        self._has_begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Takes a header; a trailer would count for one though it comes when all is decided."""
@@ -86,7 +102,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         if self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False
         super().on_headers_complete()
-        self.part, self._begun = "body", 0
+        self.part, self._begun, self._ends = "body", 0, 0
 
     def on_body(self, body: bytes) -> None:
         """Keeps a piece of the body until it is asked for."""
@@ -110,6 +126,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     def on_message_complete(self) -> None:
         """Ends a request."""
         if self.part == "body":
+            self._has_begun = False
             super().on_message_complete()
             self.part, self._begun = "head" if self.cycle.response_complete else "answer", 0
 
@@ -142,13 +159,20 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         view, start = memoryview(data), 0
         while start < len(data) and not self.transport.is_closing():
             if self.part == "answer":
+                # Read on up to a limit, to see the client leave.
                 self._behind = data[start:] if self.cycle.keep_alive else b""
-                self.flow.pause_reading()
+                if len(self._behind) >= PIECE:
+                    self.flow.pause_reading()
                 return
             end = self._end(data, start)
             if start == end:
                 self.refuse(_too_large(self.max_head_bytes))
                 return
+            if self.part == "body" and self._unread is None:
+                self._ends += 1
+                if self._ends > _MOST_ENDS:
+                    self.refuse(_malformed())
+                    return
             self._feed(view[start:end])
             start = end
 
@@ -171,9 +195,13 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._pass_over_upgrade()
-        except httptools.HttpParserError:
-            self.logger.warning("Invalid HTTP request received.")
-            self.refuse(plain(400, "What was sent is no HTTP/1.1 request. Send it again."))
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if cause is None or isinstance(cause, _REFUSALS):
+                self.logger.warning("Invalid HTTP request received.")
+            else:
+                self.logger.error("A request could not be read.", exc_info=cause)
+            self.refuse(_malformed())
 
     def _pass_over_upgrade(self) -> None:
         """Reads a head anew without its offer, which a server may pass over.
@@ -206,6 +234,10 @@ def _announced(headers: list[tuple[bytes, bytes]], target: bytes, version: str) 
     if codings:
         return None
     return next((int(value) for name, value in headers if name == b"content-length"), 0)
+
+
+def _malformed() -> Problem:
+    return plain(400, "What was sent is no HTTP/1.1 request. Send it again.")
 
 
 def _too_large(limit: int) -> Problem:

@@ -103,7 +103,7 @@ class Workers:
         """Runs each of `calls` in a thread; a future of all their results, in order.
 
         It fails with the first that does. Then, and once it is cancelled, no call is begun any
-        more. The event loop is told by a single callback, as each turn of it waits for the
+        more. Each result wakes the event loop once, since each turn of it waits for the
         interpreter's lock among the threads at work.
         """
         loop = asyncio.get_running_loop()
@@ -129,6 +129,8 @@ class Workers:
         results.add_done_callback(give_up)
         for future in futures:
             future.add_done_callback(lambda _: _tell(loop, deliver))
+        if not futures:
+            results.set_result([])
         return results
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

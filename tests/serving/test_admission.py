@@ -185,8 +185,9 @@ def test_after_the_deadline_an_answer_is_given_up(settings: Settings, gate: Gate
         assert post(server).status_code == 200
 
 
+@pytest.mark.parametrize("behind", [b"", b"G"])
 def test_a_client_that_goes_away_stops_costing(
-    settings: Settings, gate: Gate, caplog: pytest.LogCaptureFixture
+    settings: Settings, gate: Gate, caplog: pytest.LogCaptureFixture, behind: bytes
 ) -> None:
     form = httpx.Request("POST", "http://here" + URL, files=[("images", ("a", MOLE))] * 4)
     body = form.read()
@@ -195,6 +196,7 @@ def test_a_client_that_goes_away_stops_costing(
         with server.connect() as connection:
             connection.sendall(f"POST {URL} HTTP/1.1\r\n{head}\r\n\r\n".encode() + body)
             wait_until(lambda: waiting(server) == 4)
+            connection.sendall(behind)
         wait_until(lambda: waiting(server) == 1)
         gate.opened.set()
         wait_until(lambda: waiting(server) == 0)

@@ -292,11 +292,29 @@ def test_a_request_is_begun_once_the_one_before_it_is_answered(
 @pytest.mark.parametrize("in_pieces", [False, True])
 def test_behind_the_last_request_nothing_is_read(live: Live, in_pieces: bool) -> None:
     sent = [LAST, b"\x16\x03\x01", GET]
-    try:
-        answers = ask(live, *sent) if in_pieces else ask(live, b"".join(sent))
-    except ConnectionError:  # closed while we sent
-        return
-    assert statuses(answers) == [200]
+    received = b""
+    with live.connect() as connection, suppress(ConnectionError):  # closed while we sent
+        connection.sendall(sent[0] if in_pieces else b"".join(sent))
+        received += connection.recv(65536)
+        for piece in sent[1:] if in_pieces else []:
+            connection.sendall(piece)
+        received += to_the_end(connection)
+    assert statuses(received) == [200]
+
+
+def test_blank_lines_behind_a_body_begin_no_request(settings: Settings) -> None:
+    hasty = msgspec.structs.replace(settings, port=0, header_seconds=0.2, idle_seconds=0.6)
+    with serving(hasty) as live:
+        assert statuses(ask(live, POST + LENGTH + b"\r\n" + FORM + b"\r\n")) == [200]
+        assert statuses(ask(live, GET + b"\r\n", b"\r\n" + LAST)) == [200, 200]
+
+
+def test_a_body_that_ends_with_every_few_bytes_is_refused(live: Live) -> None:
+    begun = POST.replace(b"predictions", b"nothing") + CHUNKED + b"\r\n"
+    with live.connect() as connection:
+        connection.sendall(begun + chunks(b"\r\n" * 5_000, 2))
+        assert statuses(to_the_end(connection)) in ([400], [404])
+    assert statuses(ask(live, begun + chunks(b"\r\n" * 2_000, 2) + b"\r\n" + LAST)) == [404, 200]
 
 
 @pytest.mark.parametrize("path", [b"/", b"/healthz", b"/static/favicon.svg", b"/api/openapi.json"])

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -96,3 +99,56 @@ def test_a_failure_is_its_callers(busy: tuple[Workers, threading.Event]) -> None
     with pytest.raises(ValueError, match="two"):
         failing.result(60)
     assert workers.submit(int, "2").result(60) == 2
+
+
+def test_results_come_in_the_order_of_their_calls() -> None:
+    workers, last = Workers(2), threading.Event()
+
+    def first() -> bool:
+        return last.wait(60)
+
+    def second() -> bool:
+        last.set()
+        return False
+
+    async def gather() -> tuple[list[bool], list[bool]]:
+        return await workers.gather([first, second]), await workers.gather([])
+
+    assert asyncio.run(gather()) == ([True, False], [])
+    workers.close()
+
+
+def test_behind_the_first_failure_nothing_is_begun() -> None:
+    workers, ran = Workers(1), list[int]()
+
+    def fail() -> None:
+        raise ValueError("once")
+
+    calls: list[Callable[[], None]] = [fail, partial(time.sleep, 0.2), partial(ran.append, 1)]
+
+    async def gather() -> None:
+        with pytest.raises(ValueError, match="once"):
+            await workers.gather(calls)
+        await workers.run(int)
+
+    asyncio.run(gather())
+    assert ran == []
+    workers.close()
+
+
+def test_whoever_waits_is_told_that_the_workers_ended() -> None:
+    workers, begun, done = Workers(1), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        assert done.wait(60)
+
+    async def gather() -> None:
+        results = workers.gather([hold, hold])
+        await asyncio.to_thread(begun.wait, 60)
+        workers.close()
+        with pytest.raises(asyncio.CancelledError):
+            await results
+
+    asyncio.run(gather())
+    done.set()
