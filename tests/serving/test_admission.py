@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from serving.turns import Turns
 from serving.workers import Workers
 from tests.drawings import draw_lesion, encode
 from tests.serving.live import Live, patient_client, serving, wait_until
+from tests.serving.loops import run
 
 URL = "/api/v1/predictions"
 MOLE = encode(draw_lesion(1))
@@ -276,8 +276,7 @@ def test_a_turn_passes_on_from_whoever_sends_slowly(
         first.leave()
         return found
 
-    with ThreadPoolExecutor(1) as thread:
-        assert thread.submit(asyncio.run, next_has_turn()).result() is not is_sent
+    assert run(next_has_turn()) is not is_sent
     workers.close()
 
 

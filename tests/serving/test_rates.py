@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -9,6 +8,7 @@ from litestar import Litestar
 from litestar.stores.memory import MemoryStore
 
 from serving import rates
+from tests.serving.loops import run
 
 
 def test_clients_that_never_return_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,6 +26,4 @@ def test_clients_that_never_return_are_forgotten(monkeypatch: pytest.MonkeyPatch
                     return False
         return True
 
-    # In a thread of its own: browser tests leave a running loop in that of the test run.
-    with ThreadPoolExecutor(1) as thread:
-        assert not thread.submit(asyncio.run, remembered()).result()
+    assert not run(remembered())

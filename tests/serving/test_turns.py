@@ -1,23 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from serving.turns import Turns
-
-PATIENT = 60.0
-
-
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    async def within_time() -> None:
-        await asyncio.wait_for(scenario(), PATIENT)
-
-    # The thread of the tests in a browser has a loop that runs already.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, within_time()).result()
+from tests.serving.loops import PATIENCE, run
 
 
 async def asked(turns: Turns, count: int) -> asyncio.Task[bool]:
@@ -30,7 +18,7 @@ async def asked(turns: Turns, count: int) -> asyncio.Task[bool]:
 
 def test_who_finds_no_room_waits_until_a_turn_is_given_back() -> None:
     async def scenario() -> None:
-        turns = Turns(10, patience=PATIENT)
+        turns = Turns(10, patience=PATIENCE)
         assert await turns.take(6)
         second = await asked(turns, 6)
         assert turns.waiting == 1
@@ -38,12 +26,12 @@ def test_who_finds_no_room_waits_until_a_turn_is_given_back() -> None:
         assert await second
         assert turns.waiting == 0
 
-    run(scenario)
+    run(scenario())
 
 
 def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
     async def scenario() -> None:
-        turns = Turns(10, patience=PATIENT)
+        turns = Turns(10, patience=PATIENCE)
         assert await turns.take(6)
         large, small = await asked(turns, 10), await asked(turns, 1)
         assert turns.waiting == 2
@@ -53,12 +41,12 @@ def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
         turns.give(10)
         assert await small
 
-    run(scenario)
+    run(scenario())
 
 
 def test_as_many_as_there_are_workers_have_a_turn_however_large_they_are() -> None:
     async def scenario() -> None:
-        turns = Turns(10, least=2, patience=PATIENT)
+        turns = Turns(10, least=2, patience=PATIENCE)
         assert await turns.take(25)
         assert await turns.take(25)
         third = await asked(turns, 1)
@@ -66,7 +54,7 @@ def test_as_many_as_there_are_workers_have_a_turn_however_large_they_are() -> No
         turns.give(25)
         assert await third
 
-    run(scenario)
+    run(scenario())
 
 
 def test_whoever_loses_patience_goes_on_without_a_turn() -> None:
@@ -78,13 +66,13 @@ def test_whoever_loses_patience_goes_on_without_a_turn() -> None:
         turns.give(10)
         assert await turns.take(10)
 
-    run(scenario)
+    run(scenario())
 
 
 @pytest.mark.parametrize("called_before", [False, True])
 def test_whoever_goes_away_while_waiting_takes_nothing(called_before: bool) -> None:
     async def scenario() -> None:
-        turns = Turns(10, patience=PATIENT)
+        turns = Turns(10, patience=PATIENCE)
         assert await turns.take(10)
         gone, next_one = await asked(turns, 10), await asked(turns, 10)
         if called_before:
@@ -98,4 +86,4 @@ def test_whoever_goes_away_while_waiting_takes_nothing(called_before: bool) -> N
         assert gone.cancelled()
         assert turns.waiting == 0
 
-    run(scenario)
+    run(scenario())

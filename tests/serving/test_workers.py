@@ -13,6 +13,7 @@ import pytest
 
 from serving.workers import QueueFullError, Workers
 from tests.serving.live import wait_until
+from tests.serving.loops import run
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_results_come_in_the_order_of_their_calls() -> None:
     async def gather() -> tuple[list[bool], list[bool]]:
         return await workers.gather([first, second]), await workers.gather([])
 
-    assert asyncio.run(gather()) == ([True, False], [])
+    assert run(gather()) == ([True, False], [])
     workers.close()
 
 
@@ -131,7 +132,7 @@ def test_behind_the_first_failure_nothing_is_begun() -> None:
             await workers.gather(calls)
         await workers.run(int)
 
-    asyncio.run(gather())
+    run(gather())
     assert ran == []
     workers.close()
 
@@ -150,5 +151,5 @@ def test_whoever_waits_is_told_that_the_workers_ended() -> None:
         with pytest.raises(asyncio.CancelledError):
             await results
 
-    asyncio.run(gather())
+    run(gather())
     done.set()
