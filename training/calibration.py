@@ -61,8 +61,8 @@ def fit_offsets(
     """Decision offsets `[C]` for balanced accuracy: each class's prior to the power of -t.
 
     One number is fitted and not one a class, because the rarest have about ten calibration
-    pictures. Of all t whose balanced accuracy is within one standard error of the best's, the
-    smallest gives up least accuracy: the rule of Breiman et al., "Classification and Regression
+    pictures. Of all t whose balanced accuracy is below the best by no more than the standard error
+    of that best, the smallest gives up least accuracy: the rule of Breiman et al., "Classification and Regression
     Trees" (1984), section 3.4.3. As that rule jumps where a few pictures are decided otherwise, t
     is its mean over bootstrap samples of the lesions: Breiman, "Bagging predictors", Machine
     Learning 24 (1996).
