@@ -62,10 +62,10 @@ def fit_offsets(
 
     One number is fitted and not one a class, because the rarest have about ten calibration
     pictures. Of all t whose balanced accuracy is below the best by no more than the standard error
-    of that best, the smallest gives up least accuracy: the rule of Breiman et al., "Classification and Regression
-    Trees" (1984), section 3.4.3. As that rule jumps where a few pictures are decided otherwise, t
-    is its mean over bootstrap samples of the lesions: Breiman, "Bagging predictors", Machine
-    Learning 24 (1996).
+    of that best, the smallest gives up least accuracy: the rule of Breiman et al.,
+    "Classification and Regression Trees" (1984), section 3.4.3. As that rule jumps where a few
+    pictures are decided otherwise, t is its mean over bootstrap samples of the lesions: Breiman,
+    "Bagging predictors", Machine Learning 24 (1996).
     """
     prior = np.bincount(labels, minlength=probability.shape[1]) / len(labels)
     prior = np.maximum(prior, 0.5 / len(labels))
