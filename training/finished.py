@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -84,6 +85,28 @@ def runs_of(checkpoints: Sequence[Path], split_digest: str) -> list[Path]:
     return runs
 
 
+def refuse_more_sets(runs: Iterable[Path], trained: DictConfig) -> None:
+    """Makes sure that `runs` learned from no set that a run of the configuration `trained` did not.
+
+    A model says what it learned from by its own run's sets, whatever weights went into it.
+
+    Raises:
+        RunError: where one did.
+    """
+    own = sets_of(trained)
+    for run in runs:
+        if not set(sets := sets_of(read_config(run))) <= set(own):
+            raise RunError(
+                f"{run}: learned from {', '.join(sets)}, and the run that it goes into only from "
+                f"{', '.join(own)}. That one must have all sets."
+            )
+
+
+def sets_of(trained: DictConfig) -> list[str]:
+    """The names of the sets that a run of this configuration learns from."""
+    return [trained.data.name, *(each.name for each in trained.data.extra.values())]
+
+
 def load_network(trained: DictConfig, checkpoints: Sequence[Path], classes: int) -> nn.Module:
     """The network of a run, whose configuration is `trained`, in evaluation mode.
 
@@ -111,6 +134,12 @@ def load_network(trained: DictConfig, checkpoints: Sequence[Path], classes: int)
         }
     )
     return network.eval()
+
+
+def mean_of(checkpoints: Sequence[Path]) -> str:
+    """What to write down about the mean of the weights in `checkpoints`: which files they are."""
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in checkpoints]
+    return f"mean of SHA-256 {', '.join(hashes)}"
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

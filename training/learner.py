@@ -66,7 +66,8 @@ class Learner(pl.LightningModule):
             teacher: Whose answers it learns from beside the labels.
             teacher_share: Of the loss; the rest is the labels'.
             side: Of the pictures that the network takes, in pixels, where it is shown larger ones
-                because its teacher takes them; None takes them as they are.
+                because its teacher takes them; None takes them as they are. A teacher that takes
+                smaller ones gets them shrunk.
             seed: Of what is random in a step, so that a resumed run repeats.
         """
         super().__init__()
@@ -114,24 +115,17 @@ class Learner(pl.LightningModule):
         if self._mixup:
             share = torch.distributions.Beta(self._mixup, self._mixup).sample().to(self.device)
             pictures = torch.lerp(pictures.roll(1, dims=0), pictures, share)
-            scores = network(self._shrunk(pictures)).float()
+            scores = network(_at(self._side, pictures)).float()
             others = self._against(labels.roll(1), scores)
             loss = torch.lerp(others, self._against(labels, scores), share)
         else:
-            scores = network(self._shrunk(pictures)).float()
+            scores = network(_at(self._side, pictures)).float()
             loss = self._against(labels, scores)
         if self._teacher is not None:
-            taught = F.cross_entropy(scores, self._teacher.answer(pictures))
+            seen = _at(self._teacher.side, pictures)
+            taught = F.cross_entropy(scores, self._teacher.answer(seen))
             loss = torch.lerp(loss, taught, self._teacher_share)
         return loss
-
-    def _shrunk(self, pictures: Tensor) -> Tensor:
-        """`pictures` `[N, 3, S, S]` at the side that the network takes."""
-        if self._side is None or pictures.shape[-1] == self._side:
-            return pictures
-        return F.interpolate(
-            pictures, (self._side, self._side), mode="bicubic", antialias=True
-        ).clamp(0, 1)
 
     def _against(self, labels: Tensor, scores: Tensor) -> Tensor:
         shifted = scores + self.prior_shift
@@ -168,6 +162,14 @@ class Learner(pl.LightningModule):
 def as_input(pictures: Tensor) -> Tensor:
     """`[N, S, S, 3] uint8` as the network's `[N, 3, S, S] float32` in [0, 1], channels last."""
     return pictures.permute(0, 3, 1, 2).float() / 255
+
+
+def _at(side: int | None, pictures: Tensor) -> Tensor:
+    """`pictures` `[N, 3, S, S]` shrunk to `side`; as they are where it is None."""
+    if side is None or pictures.shape[-1] == side:
+        return pictures
+    resized = F.interpolate(pictures, (side, side), mode="bicubic", antialias=True)
+    return resized.clamp(0, 1)
 
 
 def _rate(step: int, steps: int, warm_up: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from training.data.module import Answers
 from training.data.sets import Pictures
 from training.data.splits import digest
-from training.finished import RunError, load_network, read_config, runs_of
+from training.finished import RunError, load_network, mean_of, read_config, runs_of
 
 
 class Teacher:
@@ -70,7 +69,6 @@ def load_teacher(
             raise RunError(f"{run}: a teacher answers the data set's classes; this one does not.")
     trained = read_config(runs[0])
     network = load_network(trained, files, len(pictures.classes))
-    hashed = [hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files]
-    origin = f"{trained.model.name}, mean of SHA-256 {', '.join(hashed)}"
+    origin = f"{trained.model.name}, {mean_of(files)}"
     joined = torch.from_numpy(answers.indices([c.id for c in pictures.classes]))
     return Teacher(network, joined, int(trained.model.preprocessing.size), origin)

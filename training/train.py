@@ -26,7 +26,15 @@ from training import record
 from training.data.module import Answers, CachedSets, PictureData
 from training.data.sets import Pictures, read_sets
 from training.data.splits import digest
-from training.finished import CONFIG_FILE, RunError
+from training.finished import (
+    CONFIG_FILE,
+    RunError,
+    load_network,
+    mean_of,
+    read_config,
+    refuse_more_sets,
+    runs_of,
+)
 from training.labels import DataError
 from training.learner import Learner
 from training.norms import renew
@@ -43,7 +51,7 @@ def train(config: DictConfig) -> float:
     Raises:
         DataError: where pictures are missing, unlabelled or cannot be decoded.
         WeightsError: where the weights to start from cannot be had.
-        RunError: where a teacher is named that cannot be had.
+        RunError: where a finished run is named, as a teacher or to start from, that cannot be used.
     """
     # Where a sweep's jobs are processes of their own, they get this function without its module.
     register_resolvers()
@@ -55,14 +63,14 @@ def train(config: DictConfig) -> float:
     answers = read_answers(config, pictures)
     teacher = load_teacher(config.model.teacher.checkpoints, pictures, answers)
     data = read_data(config, pictures, answers, teacher)
+    if teacher is not None:
+        title = "renewing the teacher's norms"
+        seen = decode(config, pictures, answers, teacher.side).part("train")
+        renew(teacher.network, seen.drawn(_RENEWING, 64, config.seed, title))
     split_digest = digest(pictures.parts)
     # From here on a picture is a row of the cache and a class.
     del pictures
-    if teacher is not None:
-        title = "renewing the teacher's norms"
-        renew(teacher.network, data.train.drawn(_RENEWING, 64, config.seed, title))
-    network = hydra.utils.instantiate(config.model.network, classes=len(answers.classes))
-    weights = start_from(network, **plain(config.model.weights))
+    network, weights = _first_network(config, len(answers.classes), split_digest)
     callbacks = [hydra.utils.instantiate(each) for each in config.callbacks.values()]
     trainer: pl.Trainer = hydra.utils.instantiate(
         config.trainer,
@@ -91,6 +99,27 @@ def train(config: DictConfig) -> float:
     best = Path(checkpoint.best_model_path)
     _end(finished, run_dir, config.model.name, best)
     return finished.best_score
+
+
+def _first_network(config: DictConfig, classes: int, split_digest: str) -> tuple[nn.Module, str]:
+    """The network before its training, and what to write down about where its weights came from."""
+    network: nn.Module = hydra.utils.instantiate(config.model.network, classes=classes)
+    weights = plain(config.model.weights)
+    files = [Path(each) for each in weights.pop("checkpoints", ())]
+    if not files:
+        return network, start_from(network, **weights)
+    runs = runs_of(files, split_digest)
+    refuse_more_sets(runs, config)
+    trained = read_config(runs[0])
+    kinds = [(each.network._target_, each.target) for each in (trained.model, config.model)]
+    if kinds[0] != kinds[1]:
+        raise RunError(
+            f"{runs[0]}: trained a {trained.model.architecture} for its {trained.model.target}, "
+            f"which {config.model.name} cannot start from. Name checkpoints of the same network in "
+            "model.weights.checkpoints."
+        )
+    network.load_state_dict(load_network(trained, files, classes).state_dict())
+    return network, mean_of(files)
 
 
 @rank_zero_only
@@ -142,11 +171,12 @@ def read_data(
 ) -> PictureData:
     """The pictures decoded, sampled and batched as `config` says.
 
-    What a teacher is shown beside the network has the teacher's size.
+    What a teacher is shown beside the network has the larger size of the two.
     """
     cached = decode(config, pictures, answers)
+    larger = teacher is not None and teacher.side > read_preprocessing(config).size
     return PictureData(
-        cached if teacher is None else decode(config, pictures, answers, teacher.side),
+        decode(config, pictures, answers, teacher.side) if teacher and larger else cached,
         cached,
         batch_size=config.model.batch_size,
         sampling_power=config.model.sampling_power,

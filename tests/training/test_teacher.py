@@ -1,4 +1,4 @@
-"""Runs that learn from finished runs, and the mean of several checkpoints' weights."""
+"""Runs that learn from finished runs or go on from them, and the mean of several checkpoints."""
 
 import shutil
 from pathlib import Path
@@ -61,7 +61,10 @@ def test_a_teachers_classes_are_joined_into_the_learners() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_the_loss_is_the_labels_and_the_teachers_by_its_share(share: float) -> None:
+@pytest.mark.parametrize("sides", [(8, 4), (4, 8), (8, 8)])
+def test_the_loss_is_the_labels_and_the_teachers_by_its_share(
+    share: float, sides: tuple[int, int]
+) -> None:
     class Darker(nn.Module):
         def forward(self, pictures: Tensor) -> Tensor:
             return pictures / 2
@@ -73,14 +76,14 @@ def test_the_loss_is_the_labels_and_the_teachers_by_its_share(share: float) -> N
         torch.optim.SGD,
         log_prior=np.zeros(2, np.float32),
         prior_shift=np.zeros(2, np.float32),
-        teacher=Teacher(teaching, torch.tensor([0, 1]), 8, "drawn"),
+        teacher=Teacher(teaching, torch.tensor([0, 1]), sides[0], "drawn"),
         teacher_share=share,
-        side=4,
+        side=sides[1],
     )
     pictures = torch.randint(0, 256, (6, 8, 8, 3), dtype=torch.uint8)
     labels = torch.tensor([0, 1, 0, 1, 1, 0])
     loss = learner.loss((pictures, labels), learning)
-    assert (teaching.side, learning.side) == (8, 4)
+    assert (teaching.side, learning.side) == sides
 
     # Both are shown the same augmented pictures, and shrinking does not change a mean colour much.
     shown = pictures.permute(0, 3, 1, 2) / 255 / 2
@@ -124,6 +127,46 @@ def test_a_small_network_learns_from_a_larger_ones_run(
     assert config["checkpoints"] == ["best", "last"]
     assert config["model"]["teacher"] == {"networks": origin, "share": 0.5}
     assert str(taught) not in msgspec.json.encode(config).decode()
+
+
+def test_a_network_learns_from_a_smaller_ones_run(data: Path, taught: Path, tmp_path: Path) -> None:
+    [best] = checkpoint_files(taught, "best")
+    overrides = [f"model.teacher.checkpoints=[{best}]", "model.preprocessing.size=96"]
+    train(compose("train", tmp_path / "run", f"data.root={data}", *overrides))
+    [last] = checkpoint_files(tmp_path / "run", "last")
+    assert last.exists()
+
+
+def test_a_run_goes_on_from_the_mean_of_finished_ones(
+    data: Path, taught: Path, tmp_path: Path
+) -> None:
+    run, files = tmp_path / "run", checkpoint_files(taught, ["best", "last"])
+    start = f"model.weights.checkpoints=[{','.join(map(str, files))}]"
+    # Without a rate every step leaves the weights as they are.
+    unmoved = "model.optimizer.lr=0"
+    train(compose("train", run, f"data.root={data}", start, unmoved))
+    assert record.read(run).weights.startswith("mean of SHA-256 ")
+    expected = load_network(read_config(taught), files, 7)
+    found = load_network(read_config(run), checkpoint_files(run, "last"), 7)
+    for wanted, parameter in zip(expected.parameters(), found.parameters(), strict=True):
+        torch.testing.assert_close(parameter, wanted)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model=cnn", "trained a MobileNetV2 1.0 for its classes, which cnn cannot"),
+        ("data.name=elsewhere", r"learned from HAM10000, and .* only from elsewhere"),
+        ("seed=1", "learned from another split"),
+    ],
+)
+def test_a_run_that_cannot_be_gone_on_from_is_refused(
+    override: str, message: str, data: Path, taught: Path, tmp_path: Path
+) -> None:
+    [best] = checkpoint_files(taught, "best")
+    start = f"model.weights.checkpoints=[{best}]"
+    with pytest.raises(RunError, match=message):
+        train(compose("train", tmp_path / "run", f"data.root={data}", override, start))
 
 
 def test_several_checkpoints_give_the_mean_of_their_weights(taught: Path) -> None:
