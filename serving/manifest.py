@@ -198,7 +198,7 @@ class Manifest(Struct, frozen=True):
     temperature: Annotated[
         float,
         Meta(
-            description="What the logits were divided by, so that the probabilities are calibrated."
+            description="What the logits are divided by, so that the probabilities are calibrated."
         ),
     ]
     decision_offsets: Annotated[
@@ -225,6 +225,10 @@ class Manifest(Struct, frozen=True):
         Quantisation | None,
         Meta(description="Whether it is one of 8-bit integers; null where that was not tried."),
     ] = None
+    logit_biases: Annotated[
+        dict[str, float],
+        Meta(description="What is then added to each class's logit; empty where nothing is."),
+    ] = {}
     metrics: Annotated[
         list[Metric], Meta(description="How it did on pictures that it never saw.")
     ] = []
@@ -320,11 +324,12 @@ def _check_consistency(path: Path, manifest: Manifest) -> None:
     if len(ids) < 2 or len(set(ids)) != len(ids):
         raise ArtifactError(f"{path}: classes must be two or more with different ids, not {ids}")
     for field, keys in (
+        ("logit_biases", manifest.logit_biases),
         ("decision_offsets", manifest.decision_offsets),
         ("conformal.quantiles", manifest.conformal.quantiles),
         ("conformal.counts", manifest.conformal.counts),
     ):
-        if set(keys) != set(ids):
+        if set(keys) != set(ids) and (keys or field != "logit_biases"):
             raise ArtifactError(f"{path}: {field} must name each of {ids}, not {sorted(keys)}")
     if manifest.preprocessing.size < 1:
         raise ArtifactError(f"{path}: preprocessing.size is {manifest.preprocessing.size}")

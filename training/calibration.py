@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
 from scipy.stats import beta
 
 from serving.manifest import Conformal, OperatingPoint, Quality
@@ -35,24 +34,7 @@ class Targets(msgspec.Struct, frozen=True, kw_only=True):
     warned: float
     """share of true lesions that each quality warning may hit"""
     least_pictures: int
-    """classes with fewer calibration pictures share one conformal quantile"""
-
-
-def fit_temperature(probability: Probabilities, labels: Labels) -> float:
-    """The temperature T that makes softmax(log p / T) likeliest for `probability` `[N, C]`.
-
-    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
-    """
-    logits = np.log(np.maximum(probability.astype(np.float64), 1e-12))
-
-    def loss(log_temperature: float) -> float:
-        scaled = logits / math.exp(log_temperature)
-        peak = scaled.max(axis=1)
-        total = np.log(np.exp(scaled - peak[:, None]).sum(axis=1)) + peak
-        return float(np.mean(total - scaled[np.arange(len(labels)), labels]))
-
-    found = minimize_scalar(loss, bounds=(math.log(0.05), math.log(20)), method="bounded")
-    return math.exp(found.x)
+    """classes with fewer calibration pictures share one bias and one conformal quantile"""
 
 
 def fit_offsets(

@@ -52,7 +52,9 @@ from training.finished import (
     find_run,
     load_network,
     read_config,
+    refuse_more_sets,
     runs_of,
+    sets_of,
 )
 from training.gate import GateLimits
 from training.graph import (
@@ -61,7 +63,7 @@ from training.graph import (
     ServedGraph,
     check,
     reference,
-    set_temperature,
+    scale,
     to_onnx,
 )
 from training.labels import DataError, LabelledPicture
@@ -70,6 +72,8 @@ from training.norms import renew
 from training.novelty import NoveltySettings
 from training.novelty import fit as fit_novelty
 from training.quantise import QuantiseSettings, quantise
+from training.scaling import Scaling
+from training.scaling import fit as fit_scaling
 from training.train import (
     decode,
     plain,
@@ -111,12 +115,7 @@ def export(config: DictConfig) -> Path:
     answers = read_answers(trained, pictures)
     chosen = checkpoint_files(run, plain(config.checkpoint))
     others = [other for other in runs_of(chosen, history.split_digest) if other != run]
-    for other in others:
-        if not set(_sets(other)) <= set(_sets(run)):
-            raise RunError(
-                f"{other}: learned from {', '.join(_sets(other))}, and {run} only from "
-                f"{', '.join(_sets(run))}. Name the run with the most sets as `run`."
-            )
+    refuse_more_sets(others, trained)
     network = cast(Network, load_network(trained, chosen, len(answers.classes)))
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
@@ -126,7 +125,7 @@ def export(config: DictConfig) -> Path:
     asked = msgspec.convert(plain(config.novelty), NoveltySettings)
     shown = drawn(asked.pictures, _BATCH, config.seed, "fitting novelty")
     novelty = fit_novelty(network, shown, asked)
-    graph = ServedGraph(network, novelty).eval()
+    graph = ServedGraph(network, novelty, len(answers.classes)).eval()
     model = to_onnx(graph, trained.model.preprocessing.size)
 
     def read(name: Part) -> _Part:
@@ -146,7 +145,7 @@ def export(config: DictConfig) -> Path:
         }
         manifest = _unfitted(trained, history, made_by, pictures, cached.listed("train"), answers)
         manifest = _fit(config, model, manifest, made, calibrating)
-        graph.temperature.fill_(manifest.temperature)
+        graph.scale(Scaling.of(manifest))
         parity = _compare(config, graph, made / contract.MODEL_FILE, calibrating.prepared)
         manifest = msgspec.structs.replace(manifest, parity=parity)
         onnx.save(model, run / FLOAT_FILE)
@@ -158,7 +157,7 @@ def export(config: DictConfig) -> Path:
             quantisation = _pass_gate(config, model, integers, manifest, made, held_out)
             if quantisation.passed:
                 manifest = _fit(config, integers, manifest, made, calibrating)
-                # A temperature of its own may take some bytes more or fewer.
+                # A scaling of its own may take some bytes more or fewer.
                 size = (made / contract.MODEL_FILE).stat().st_size
                 quantisation = msgspec.structs.replace(quantisation, integer_bytes=size)
             manifest = msgspec.structs.replace(manifest, quantisation=quantisation)
@@ -226,13 +225,19 @@ def _serve(model: onnx.ModelProto, manifest: Manifest, made: Path) -> Classifier
 def _fit(
     config: DictConfig, model: onnx.ModelProto, manifest: Manifest, made: Path, calibrating: _Part
 ) -> Manifest:
-    """Writes `model` into `made` with its temperature; the manifest with all that is fitted."""
-    set_temperature(model, 1.0)
-    warm = calibrating.run(_serve(model, manifest, made), "fitting the temperature")
-    temperature = calibration.fit_temperature(warm.probability, calibrating.labels)
-    set_temperature(model, temperature)
+    """Writes `model` into `made` with its scaling; the manifest with all that is fitted."""
+    targets = msgspec.convert(plain(config.targets), Targets)
+    scale(model, Scaling.none(len(manifest.classes)))
+    raw = calibrating.run(_serve(model, manifest, made), "fitting the temperature")
+    scaling = fit_scaling(raw.probability, calibrating.labels, targets.least_pictures)
+    scale(model, scaling)
     final = calibrating.run(_serve(model, manifest, made), "fitting the rest")
-    return _fitted(config, manifest, final, calibrating, temperature)
+    manifest = msgspec.structs.replace(
+        manifest,
+        temperature=scaling.temperature,
+        logit_biases=dict(zip(manifest.class_ids, map(float, scaling.biases), strict=True)),
+    )
+    return _fitted(manifest, final, calibrating, targets, config.seed)
 
 
 def _pass_gate(
@@ -246,7 +251,7 @@ def _pass_gate(
     """Whether `integers` may serve instead of `model`, both with what was fitted to `model`."""
     beside = made.with_name(f"{made.name}-integers")
     shutil.copytree(made, beside)
-    set_temperature(integers, manifest.temperature)
+    scale(integers, Scaling.of(manifest))
     figures = gate.compare(
         _serve(model, manifest, made),
         _serve(integers, manifest, beside),
@@ -364,16 +369,11 @@ def _no_point() -> OperatingPoint:
 
 
 def _fitted(
-    config: DictConfig,
-    manifest: Manifest,
-    final: Outputs,
-    calibrating: _Part,
-    temperature: float,
+    manifest: Manifest, final: Outputs, calibrating: _Part, targets: Targets, seed: int
 ) -> Manifest:
     """The manifest with everything that the final graph's answers give."""
-    targets = msgspec.convert(plain(config.targets), Targets)
     labels, probability = calibrating.labels, final.probability
-    offsets = calibration.fit_offsets(probability, labels, calibrating.groups, config.seed)
+    offsets = calibration.fit_offsets(probability, labels, calibrating.groups, seed)
     malignant = np.array([c.malignant for c in manifest.classes])
     points = []
     if malignant.any():
@@ -382,7 +382,6 @@ def _fitted(
     measures = [quality.measure(each) for each in calibrating.prepared]
     return msgspec.structs.replace(
         manifest,
-        temperature=temperature,
         decision_offsets=dict(zip(manifest.class_ids, map(float, offsets), strict=True)),
         operating_points=points,
         conformal=calibration.fit_conformal(probability, labels, manifest.class_ids, targets),
@@ -406,13 +405,14 @@ def _datasets(sets: Sequence[PictureSet], listed: Sequence[LabelledPicture]) -> 
 
 def _config_without_paths(run: Path, checkpoints: Sequence[Path]) -> dict[str, Any]:
     """What made the model, without the places of its machine."""
-    config, history = plain(read_config(run)), record.read(run)
+    trained, history = read_config(run), record.read(run)
+    config = plain(trained)
     model = {key: value for key, value in config["model"].items() if key not in ("binary", "float")}
     share = model.pop("teacher", {}).get("share")
     teacher = {"networks": history.teacher, "share": share} if history.teacher else None
     trainer = {k: v for k, v in config["trainer"].items() if k != "default_root_dir"}
     return {
-        "data": _sets(run),
+        "data": sets_of(trained),
         "model": {**model, "weights": history.weights, "teacher": teacher},
         "augmentation": config["augmentation"],
         "trainer": trainer,
@@ -424,12 +424,6 @@ def _config_without_paths(run: Path, checkpoints: Sequence[Path]) -> dict[str, A
         "best_score": history.best_score,
         "scored_by": history.scored_by,
     }
-
-
-def _sets(run: Path) -> list[str]:
-    """The names of the sets that `run` learned from."""
-    data = read_config(run).data
-    return [data.name, *(each.name for each in data.extra.values())]
 
 
 def _summary(folder: Path, manifest: Manifest) -> str:

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from training.explanation import Explainable, grad_cam, normalise
 from training.learner import as_input
 from training.novelty import Describing, Novelty
+from training.scaling import Scaling
 
 OPSET = 20
 OUTPUTS = ("probability", "heatmap", "novelty")
-TEMPERATURE = "temperature"
+TEMPERATURE, BIASES = "temperature", "biases"
 
 _ANY_SIZE = 2**31
 
@@ -43,19 +44,26 @@ class ServedGraph(nn.Module):
     """
 
     temperature: Tensor
+    biases: Tensor
 
-    def __init__(self, network: Network, novelty: Novelty, temperature: float = 1.0) -> None:
-        """Puts the network, in evaluation mode, behind its preprocessing."""
+    def __init__(self, network: Network, novelty: Novelty, classes: int) -> None:
+        """Puts the network, in evaluation mode, behind its preprocessing; scales nothing yet."""
         super().__init__()
         self.network = network
         self.novelty = novelty
-        self.register_buffer(TEMPERATURE, torch.tensor(temperature, dtype=torch.float32))
+        self.register_buffer(TEMPERATURE, torch.ones(()))
+        self.register_buffer(BIASES, torch.zeros(classes))
+
+    def scale(self, scaling: Scaling) -> None:
+        """Makes the probabilities what `scaling` says."""
+        self.temperature.fill_(scaling.temperature)
+        self.biases.copy_(torch.from_numpy(scaling.biases))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Probability, heatmap and novelty of `image`."""
         maps = self.network.feature_maps(as_input(image))
         logits = self.network.head(maps[-1])
-        probability = torch.softmax(logits / self.temperature, dim=1)
+        probability = torch.softmax(logits / self.temperature + self.biases, dim=1)
         heatmap = normalise(self.network.class_activation(maps[-1]))
         novelty = self.novelty(self.network.describe(maps))
         return probability, heatmap, novelty
@@ -68,9 +76,10 @@ def to_onnx(graph: ServedGraph, size: int) -> onnx.ModelProto:
         ExportError: where the exporter's graph cannot be used as the contract asks.
     """
     image = torch.zeros((2, size, size, 3), dtype=torch.uint8)
-    # A value that no other constant has: of a division by 1 nothing would be left in the graph, and
+    # Values that no other constant has: of a division by 1 nothing would be left in the graph, and
     # equal constants are exported as one.
-    graph.temperature.fill_(1.2345678)
+    classes = len(graph.biases)
+    graph.scale(Scaling(1.2345678, np.linspace(0.12345678, 0.23456789, classes)))
     program = torch.onnx.export(
         graph.eval(),
         (image,),
@@ -88,22 +97,21 @@ def to_onnx(graph: ServedGraph, size: int) -> onnx.ModelProto:
         program.model_proto, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE
     )
     strip(model)
-    set_temperature(model, 1.0)
+    scale(model, Scaling.none(classes))
     return model
 
 
-def set_temperature(model: onnx.ModelProto, temperature: float) -> None:
-    """Writes `temperature` into the graph.
+def scale(model: onnx.ModelProto, scaling: Scaling) -> None:
+    """Makes the graph's probabilities what `scaling` says.
 
     Raises:
-        ExportError: where the graph has no such initializer.
+        ExportError: where the graph has no such initializers.
     """
-    for initializer in model.graph.initializer:
-        if initializer.name == TEMPERATURE:
-            value = np.array(temperature, np.float32)
-            initializer.CopyFrom(onnx.numpy_helper.from_array(value, TEMPERATURE))
-            return
-    raise ExportError(f"the exported graph has no initializer named {TEMPERATURE}")
+    found = {each.name: each for each in model.graph.initializer}
+    for name, value in ((TEMPERATURE, scaling.temperature), (BIASES, scaling.biases)):
+        if name not in found:
+            raise ExportError(f"the exported graph has no initializer named {name}")
+        found[name].CopyFrom(onnx.numpy_helper.from_array(np.array(value, np.float32), name))
 
 
 def strip(model: onnx.ModelProto) -> None:

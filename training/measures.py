@@ -126,11 +126,3 @@ def log_loss(probability: Floats, truth: Integers) -> Measure:
 def bin_of(confidence: Floats) -> Integers:
     """Which of `BINS` equal bins of [0, 1] each confidence is in, `[N] int64`."""
     return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-
-
-def at_temperature(probability: Floats, temperature: float) -> Floats:
-    """What `probability` `[N, C]`, calibrated with `temperature`, was before: softmax(T log p)."""
-    logits = temperature * np.log(np.maximum(probability, np.finfo(np.float32).tiny))
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    raw: Floats = odds / odds.sum(axis=1, keepdims=True)
-    return raw

@@ -13,7 +13,6 @@ from training.measures import (
     FEW,
     Integers,
     area_under_curve,
-    at_temperature,
     balanced_accuracy,
     brier_score,
     calibration_error,
@@ -23,6 +22,7 @@ from training.measures import (
 )
 from training.predictions import Predictions
 from training.refusals import RefusalFigures
+from training.scaling import Scaling
 from training.travel import TravelFigures
 
 
@@ -168,7 +168,7 @@ def evaluate(
     count = len(predictions.truth)
     ranks = np.argsort(np.argsort(-predictions.probability, axis=1, kind="stable"), axis=1)
     top3 = ranks[np.arange(count), predictions.truth] < 3
-    raw = at_temperature(predictions.probability, manifest.temperature)
+    raw = Scaling.of(manifest).undo(predictions.probability)
     return Evaluation(
         model=manifest.name,
         graph=manifest.digest,

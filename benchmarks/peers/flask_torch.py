@@ -18,6 +18,7 @@ folder = Path(os.environ["MODEL_FOLDER"])
 manifest = json.loads((folder / "model.json").read_text())
 classes = [each["id"] for each in manifest["classes"]]
 size = manifest["preprocessing"]["size"]
+biases = torch.tensor([manifest["logit_biases"].get(name, 0.0) for name in classes])
 
 model = MobileNetV2(len(classes))
 model.load_state_dict(torch.load(os.environ["WEIGHTS"]))
@@ -32,5 +33,5 @@ def predict():
     square = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     picture = torch.from_numpy(np.array(square)).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
-        probability = torch.softmax(model(picture) / manifest["temperature"], dim=1)
+        probability = torch.softmax(model(picture) / manifest["temperature"] + biases, dim=1)
     return {"probabilities": dict(zip(classes, probability[0].tolist(), strict=True))}

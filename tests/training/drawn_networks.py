@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from tests.drawings import draw_lesion
-from training.graph import ServedGraph, set_temperature, to_onnx
+from training.graph import ServedGraph, scale, to_onnx
 from training.learner import as_input
 from training.networks import CNN, MobileNetV2
 from training.novelty import NoveltySettings, fit
+from training.scaling import Scaling
 
 SIZE = 64
 NOVELTY = NoveltySettings(
@@ -46,13 +47,15 @@ def network(name: str) -> Any:
     return net.eval()
 
 
-def export(name: str, temperature: float = 1.7) -> tuple[ServedGraph, onnx.ModelProto]:
-    """A network in its served graph, and that as a float graph of onnx."""
+def export(name: str) -> tuple[ServedGraph, onnx.ModelProto]:
+    """A network in its served graph, and that as a float graph of onnx, both scaled."""
     net = network(name)
-    graph = ServedGraph(net, fit(net, [torch.from_numpy(drawn(16))], NOVELTY))
+    classes = 7 if name == "mobilenet" else 2
+    graph = ServedGraph(net, fit(net, [torch.from_numpy(drawn(16))], NOVELTY), classes)
     model = to_onnx(graph, SIZE)
-    set_temperature(model, temperature)
-    graph.temperature.fill_(temperature)
+    scaling = Scaling(1.7, np.linspace(-0.4, 0.5, classes))
+    scale(model, scaling)
+    graph.scale(scaling)
     return graph, model
 
 

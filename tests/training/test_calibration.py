@@ -22,12 +22,6 @@ def model(
     return (stated / stated.sum(axis=1, keepdims=True)).astype(np.float32), labels
 
 
-@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
-def test_the_temperature_undoes_overconfidence(sharpness: float) -> None:
-    probability, labels = model(6000, sharpness)
-    assert calibration.fit_temperature(probability, labels) == pytest.approx(sharpness, rel=0.06)
-
-
 def one_in_twenty(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """True probabilities of a rare class beside a common one, and the truth."""
     random = np.random.default_rng(seed)

@@ -7,8 +7,9 @@ import torch
 
 from tests.training.drawn_networks import drawn, export, network, run
 from training.explanation import grad_cam
-from training.graph import ExportError, ServedGraph, check, reference, set_temperature
+from training.graph import ExportError, ServedGraph, check, reference, scale
 from training.learner import as_input
+from training.scaling import Scaling
 
 
 @pytest.fixture(scope="module", params=["mobilenet", "cnn"])
@@ -36,16 +37,18 @@ def test_heatmaps_are_not_all_alike(exported: tuple[ServedGraph, onnx.ModelProto
     assert np.abs(heatmap[0, 0] - heatmap[0, 1]).max() > 0.1
 
 
-def test_the_temperature_is_the_graphs(exported: tuple[ServedGraph, onnx.ModelProto]) -> None:
-    _, model = exported
+def test_the_scaling_is_the_graphs(exported: tuple[ServedGraph, onnx.ModelProto]) -> None:
+    graph, model = exported
     image = drawn(3)
     sharp = onnx.ModelProto()
     sharp.CopyFrom(model)
-    set_temperature(sharp, 0.85)
+    classes = len(graph.biases)
+    scaling = Scaling(0.85, np.linspace(1, 0, classes))
+    scale(sharp, scaling)
     before, after = run(model, image), run(sharp, image)
-    logits = np.log(before[0].astype(np.float64)) * (1.7 / 0.85)
-    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(after[0], expected, atol=1e-4)
+    first = Scaling(1.7, np.linspace(-0.4, 0.5, classes))
+    np.testing.assert_allclose(scaling.undo(after[0]), first.undo(before[0]), atol=1e-4)
+    assert np.abs(after[0] - before[0]).max() > 0.05
     np.testing.assert_array_equal(after[1], before[1])
     np.testing.assert_array_equal(after[2], before[2])
 

@@ -8,7 +8,6 @@ from tests.training.answered import calibrated_predictions
 from training.bootstrap import Bootstrap, Measure
 from training.measures import (
     area_under_curve,
-    at_temperature,
     balanced_accuracy,
     brier_score,
     calibration_error,
@@ -18,6 +17,7 @@ from training.measures import (
     median,
 )
 from training.predictions import Predictions
+from training.scaling import Scaling
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_calibrated_model_has_a_small_calibration_error_and_an_overconfident_o
     predictions = calibrated_predictions(4000)
     hit = predictions.prediction == predictions.truth
     true = value(calibration_error(predictions.probability.max(axis=1), hit), 4000)
-    bold = at_temperature(predictions.probability, 2.5)
+    bold = Scaling(2.5, np.zeros(7)).undo(predictions.probability)
     too_sure = value(calibration_error(bold.max(axis=1), hit), 4000)
     assert true < 0.02
     assert too_sure > 0.08
@@ -118,16 +118,6 @@ def test_chance_leaves_less_of_more_pictures() -> None:
 def test_a_mean_is_over_those_chosen_and_passes_over_what_is_unknown() -> None:
     values = np.array([1.0, 3.0, np.nan])
     assert value(mean(values, ~np.isnan(values)), 3) == 2
-
-
-def test_probabilities_before_calibration_come_back_from_those_after() -> None:
-    logits = np.random.default_rng(0).normal(0, 4, (50, 7))
-
-    def softmax(x: np.ndarray) -> np.ndarray:
-        odds = np.exp(x - x.max(axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
-
-    assert at_temperature(softmax(logits / 1.7), 1.7) == pytest.approx(softmax(logits))
 
 
 def test_a_probability_of_zero_costs_much_but_not_everything() -> None:

@@ -15,8 +15,9 @@ from serving.settings import CHECKOUT
 from tests.drawings import draw_lesion
 from tests.training.drawn_networks import drawn, export, run
 from tests.training.drawn_sets import CONF
-from training.graph import ExportError, check, set_temperature
+from training.graph import ExportError, check, scale
 from training.quantise import QuantiseSettings, quantise
+from training.scaling import Scaling
 from training.train import plain
 
 MODELS = ["mobilenet", "cnn"]
@@ -156,15 +157,15 @@ def test_a_picture_gets_the_same_answer_in_any_batch(pair: Pair) -> None:
             np.testing.assert_allclose(one[0], all_of_them[i], atol=1e-5, rtol=1e-4)
 
 
-def test_the_temperature_can_still_be_set(pair: Pair) -> None:
+def test_the_scaling_can_still_be_set(pair: Pair) -> None:
     integers, image = pair[2], drawn(3)
+    before = run(integers, image)
     sharp = onnx.ModelProto()
     sharp.CopyFrom(integers)
-    set_temperature(sharp, 0.85)
-    before, after = run(integers, image), run(sharp, image)
-    logits = np.log(before[0].astype(np.float64)) * (1.7 / 0.85)
-    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(after[0], expected, atol=1e-4)
+    scale(sharp, Scaling.none(before[0].shape[1]))
+    after = run(sharp, image)
+    scaling = Scaling(1.7, np.linspace(-0.4, 0.5, before[0].shape[1]))
+    np.testing.assert_allclose(after[0], scaling.undo(before[0]), atol=1e-4)
     np.testing.assert_array_equal(after[1], before[1])
 
 

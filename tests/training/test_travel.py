@@ -8,8 +8,8 @@ from sklearn import metrics as reference
 from tests.artifact_factory import TWO
 from tests.training.answered import calibrated_predictions
 from training.data.sets import TravelSet
-from training.measures import at_temperature
 from training.predictions import Diagnosis, Predictions
+from training.scaling import Scaling
 from training.travel import TravelFigures, Travelled, compare
 
 BKL, MEL, NV = 2, 4, 5
@@ -37,7 +37,8 @@ def home() -> Predictions:
 def away() -> Predictions:
     """As good as at home, but far too sure of itself."""
     drawn = three_diagnoses(seed=8)
-    return msgspec.structs.replace(drawn, probability=at_temperature(drawn.probability, 3))
+    bold = Scaling(3, np.zeros(drawn.probability.shape[1])).undo(drawn.probability)
+    return msgspec.structs.replace(drawn, probability=bold)
 
 
 @pytest.fixture(scope="module")

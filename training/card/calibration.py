@@ -37,8 +37,7 @@ def section(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot
     ]
     lines = [
         "## Calibration",
-        "Whether a probability means what it says. One temperature, "
-        f"{manifest.temperature:.3f}, fitted on the calibration split, divides the logits. The "
+        f"Whether a probability means what it says. {_told(manifest)} The "
         "error is the mean gap, over 15 bins, between the probability given and the share that "
         f"turned out so, over {evaluation.pictures} pictures. Even a perfectly calibrated model "
         "would score some error on so few; the last column is what it stays below in 95 of 100 "
@@ -50,6 +49,18 @@ def section(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot
         ),
     ]
     return "\n\n".join([line for line in lines if line] + images(plots, "reliability"))
+
+
+def _told(manifest: Manifest) -> str:
+    """What was fitted, and where."""
+    biases = ", ".join(
+        f"{id} {bias:+.2f}" for id, bias in manifest.logit_biases.items() if bias != 0
+    )
+    added = f", and these are added to them: {biases}" if biases else ""
+    return (
+        f"A temperature of {manifest.temperature:.3f} divides the logits{added}; both were fitted "
+        "on the calibration split."
+    )
 
 
 def _judged(of: str, error: Figure | None, by_chance: float | None) -> str:

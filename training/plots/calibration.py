@@ -11,10 +11,11 @@ from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 
 from serving.manifest import Manifest
 from training.bootstrap import Figure, Floats
-from training.measures import BINS, at_temperature, bin_of
+from training.measures import BINS, bin_of
 from training.metrics import Evaluation
 from training.plots.canvas import BLUE, RED, Plot, percent
 from training.predictions import Predictions
+from training.scaling import Scaling
 
 _FIRM = 10
 """Bins of a reliability plot with fewer pictures are drawn small."""
@@ -35,7 +36,7 @@ def reliability(predictions: Predictions, evaluation: Evaluation, manifest: Mani
         2, 2, sharex=True, sharey="row", gridspec_kw={"height_ratios": [4, 1.3], "hspace": 0.03}
     )
     before, after = evaluation.uncalibrated, evaluation.calibration
-    raw = at_temperature(predictions.probability, manifest.temperature)
+    raw = Scaling.of(manifest).undo(predictions.probability)
     panels = (
         ("Before", raw, before),
         (f"After (temperature {manifest.temperature:.2f})", predictions.probability, after),

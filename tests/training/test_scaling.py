@@ -1,0 +1,60 @@
+"""What is fitted to probabilities makes them mean what they say, on data whose truth is known."""
+
+import numpy as np
+import pytest
+
+from training.scaling import Scaling, fit
+
+
+def honest(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of a calibrated model of three classes, and the truth."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(count, 3)) * 2
+    labels = np.array([random.choice(3, p=p) for p in softmax(logits)])
+    return logits, labels
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
+def test_the_temperature_undoes_overconfidence(sharpness: float) -> None:
+    logits, labels = honest(6000)
+    found = fit(softmax(logits * sharpness), labels, least_pictures=10_000)
+    assert found.temperature == pytest.approx(sharpness, rel=0.06)
+    assert not found.biases.any()
+
+
+def test_biases_undo_that_a_class_is_told_too_rarely() -> None:
+    logits, labels = honest(6000)
+    told = 1.5 * logits - np.array([0, 0, 1.2])
+    found = fit(softmax(told), labels, least_pictures=30)
+    assert found.temperature == pytest.approx(1.5, rel=0.06)
+    assert found.biases - found.biases[0] == pytest.approx([0, 0, 1.2 / 1.5], abs=0.12)
+    # One temperature alone would leave the class too rare.
+    calibrated = softmax(told / found.temperature + found.biases)
+    assert calibrated.mean(axis=0) == pytest.approx(np.bincount(labels) / len(labels), abs=1e-3)
+
+
+def test_classes_of_few_pictures_have_no_bias_of_their_own() -> None:
+    logits, labels = honest(400)
+    kept = (labels != 2) | (np.cumsum(labels == 2) <= 5)
+    found = fit(softmax(logits[kept]), labels[kept], least_pictures=30)
+    assert found.biases[2] == 0
+    assert np.abs(found.biases[:2]).min() > 0
+
+
+def test_a_model_that_is_always_right_gets_finite_figures() -> None:
+    labels = np.arange(90) % 3
+    found = fit(np.eye(3)[labels] * 0.7 + 0.1, labels, least_pictures=30)
+    assert 0.04 < found.temperature < 1
+    assert np.abs(found.biases).max() <= 5
+
+
+def test_probabilities_before_come_back_from_those_after() -> None:
+    logits = np.random.default_rng(0).normal(0, 4, (50, 7))
+    scaling = Scaling(1.7, np.linspace(-1, 2, 7))
+    after = softmax(logits / scaling.temperature + scaling.biases)
+    assert scaling.undo(after.astype(np.float32)) == pytest.approx(softmax(logits), abs=1e-5)
