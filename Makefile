@@ -27,7 +27,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format data train sweep export evaluate bench bench-training \
+.PHONY: help serve test lint format data train sweep export recipes evaluate bench bench-training \
   screenshots lighthouse audit clean
 
 help: ## List the commands
@@ -68,6 +68,9 @@ sweep: $(MADE)/all ## Train MODEL many times over the space of conf/hparams/smal
 
 export: $(MADE)/all ## Turn the trained MODEL into artifacts/MODEL
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.export model=$$m $(ARGS)); done
+
+recipes: $(MADE)/all ## Compare finished runs of MODEL (conf/recipes.yaml) on validation, for the report
+	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.recipes model=$$m $(ARGS)); done
 
 evaluate: $(MADE)/all ## Measure artifacts/MODEL on the test split and write its report
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.evaluate model=$$m $(ARGS)); done

@@ -25,6 +25,7 @@ from training.labels import DataError, LabelledPicture
 from training.metrics import Evaluation
 from training.metrics import evaluate as measure
 from training.predictions import Predictions, collect, predict_files
+from training.recipes import Comparison
 from training.refusals import RefusalSettings
 from training.travel import TravelFigures, compare
 
@@ -83,6 +84,7 @@ def report(
     masks: Path | None = None,
     travel: Sequence[tuple[TravelSet, list[LabelledPicture]]] = (),
     strangers: bool = False,
+    recipes: Comparison | None = None,
     predictions_file: Path | None = None,
 ) -> Evaluation:
     """Measures `model` over `pictures` and writes card, figures and plots into the folder `out`.
@@ -102,6 +104,7 @@ def report(
         travel: Sets of other clinics with their pictures, labelled with the model's class ids.
         strangers: Whether to measure what is refused of pictures that are no lesion, and of the
             lesions' pictures changed.
+        recipes: Those that the model was chosen among.
         predictions_file: Where each picture's prediction goes as a row of CSV; None for nowhere.
 
     Raises:
@@ -133,7 +136,7 @@ def report(
         if strangers
         else None,
     )
-    _write_files(out, model.manifest, collected, evaluation, command)
+    _write_files(out, model.manifest, collected, evaluation, command, recipes)
     if predictions_file is not None:
         _write_predictions(predictions_file, read, predictions)
     return evaluation
@@ -159,13 +162,14 @@ def _write_files(
     collected: Predictions,
     evaluation: Evaluation,
     command: Sequence[str],
+    recipes: Comparison | None,
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
     # Written beside and then moved in, so that a report is never half old and half new.
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
         folder = Path(name)
         drawn = plots.draw(collected, evaluation, manifest, folder)
-        text = card.write(manifest, evaluation, drawn, command)
+        text = card.write(manifest, evaluation, drawn, command, recipes)
         (folder / CARD_FILE).write_text(text, encoding="utf-8")
         encoded = msgspec.json.format(msgspec.json.encode(evaluation), indent=2)
         (folder / METRICS_FILE).write_bytes(encoded + b"\n")

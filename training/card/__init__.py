@@ -15,6 +15,7 @@ from training.card import (
     limits,
     origin,
     purpose,
+    recipes,
     refusals,
     results,
     sets,
@@ -24,6 +25,7 @@ from training.card import (
 )
 from training.metrics import Evaluation
 from training.plots.canvas import Plot
+from training.recipes import Comparison
 
 
 def write(
@@ -31,6 +33,7 @@ def write(
     evaluation: Evaluation,
     plots: Mapping[str, Plot],
     command: Sequence[str],
+    comparison: Comparison | None = None,
 ) -> str:
     """The card in Markdown; `command` are the lines that make this report again."""
     parts = [
@@ -47,6 +50,7 @@ def write(
         travel.section(evaluation),
         refusals.section(manifest, evaluation, plots),
         strangers.section(evaluation),
+        recipes.section(comparison),
         limits.section(manifest, evaluation),
         limits.again(evaluation, command),
     ]

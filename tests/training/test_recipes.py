@@ -1,0 +1,135 @@
+"""Finished runs beside each other, on pictures that none of them learned from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from serving import manifest as contract
+from serving.manifest import ArtifactError
+from tests.training.drawn_sets import compose, draw_ham10000
+from training import recipes
+from training.card.recipes import section
+from training.export import export
+from training.finished import RunError, load_network, read_config
+from training.learner import as_input
+from training.norms import renew
+from training.recipes import Comparison, compare, write
+from training.train import decode, read_answers, read_config_sets, train
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a data set, other clinics' pictures, and two finished runs."""
+    root = tmp_path_factory.mktemp("recipes")
+    data = draw_ham10000(root / "ham10000")
+    other = draw_ham10000(root / "other", lesions=2)
+    for picture in (other / "images").iterdir():
+        picture.rename(picture.with_name(f"other_{picture.name}"))
+    table = other / "HAM10000_metadata.csv"
+    table.write_text(table.read_text().replace(",ISIC_", ",other_ISIC_"))
+    train(compose("train", root / "short", f"data.root={data}", "model.epochs=1"))
+    overrides = ["model.epochs=3", "model.mixup=0.2", "model.preprocessing.size=48"]
+    train(compose("train", root / "long", f"data.root={data}", *overrides))
+    return root
+
+
+def listed(root: Path, *entries: str) -> list[str]:
+    """The overrides that list recipes, each its name, its checkpoints' runs, and what else."""
+    written = []
+    for entry in entries:
+        name, runs, *rest = entry.split(";")
+        files = ",".join(f"{root}/{run}/checkpoints/last.ckpt" for run in runs.split("+"))
+        written.append("{" + ",".join([f"name:{name}", f"checkpoints:[{files}]", *rest]) + "}")
+    return [
+        f"recipes.mobilenet=[{','.join(written)}]",
+        "resamples=200",
+        f"travel.other_clinics.root={root / 'other'}",
+        "travel.other_clinics.labels=HAM10000_metadata.csv",
+    ]
+
+
+@pytest.fixture(scope="module")
+def comparison(root: Path) -> Comparison:
+    entries = listed(root, "short;short", "long;long", "twice;short+short;against:short")
+    return compare(compose("recipes", root / "short", *entries))
+
+
+def test_what_a_recipe_does_otherwise_is_read_from_its_run(comparison: Comparison) -> None:
+    short, long, twice = comparison.recipes
+    assert "epochs 1" in short.changed
+    assert set(long.changed) == {"preprocessing.size 64 → 48", "epochs 1 → 3", "mixup none → 0.2"}
+    assert (long.against, twice.against) == ("short", "short")
+    assert twice.changed == ["checkpoints averaged 1 → 2"]
+
+
+def test_the_same_weights_differ_in_nothing(comparison: Comparison) -> None:
+    short, long, twice = comparison.recipes
+    assert all(each.difference is None for each in short.figures)
+    differences = [each.difference for each in twice.figures if each.difference]
+    assert len(differences) == 4
+    assert all((d.value, d.low, d.high) == (0, 0, 0) for d in differences)
+    assert any(each.difference and each.difference.value for each in long.figures)
+
+
+def test_the_figures_are_those_of_the_validation_split(root: Path, comparison: Comparison) -> None:
+    trained = read_config(root / "short")
+    pictures = read_config_sets(trained)
+    answers = read_answers(trained, pictures)
+    cached = decode(trained, pictures, answers)
+    learned_from, held_out = cached.part("train"), cached.part("validation")
+    network = load_network(trained, [root / "short" / "checkpoints" / "last.ckpt"], 7)
+    renew(network, learned_from.drawn(2048, 64, 0, "renewing"))
+    shown, labels = held_out.__getitems__(range(len(held_out)))
+    with torch.no_grad():
+        probability = network(as_input(shown)).softmax(dim=1).double().numpy()
+    prior = np.bincount(learned_from.labels, minlength=7) / len(learned_from)
+    hit = np.argmax(probability / np.sqrt(prior), axis=1) == labels.numpy()
+    figures = {each.measure: each.figure for each in comparison.recipes[0].figures}
+    assert figures["accuracy"].value == pytest.approx(hit.mean())
+    recalls = [hit[labels.numpy() == c].mean() for c in np.unique(labels.numpy())]
+    assert figures["balanced_accuracy"].value == pytest.approx(np.mean(recalls))
+    assert comparison.pictures == figures["accuracy"].n == len(held_out)
+    assert comparison.away == figures["melanoma_auc_away"].n == 21
+
+
+def test_the_card_has_a_row_for_each_recipe(root: Path, comparison: Comparison) -> None:
+    artifacts = f"artifacts={root / 'artifacts'}"
+    quick = ["quantise.enabled=false", "parity.pictures=10", f"run={root / 'short'}", artifacts]
+    export(compose("export", root / "short", f"data.root={root / 'ham10000'}", *quick))
+    folder = root / "artifacts" / "mobilenet"
+    write(comparison, folder)
+    assert str(recipes.FILE) in contract.load(folder).files
+    found = recipes.read(folder, comparison.split_digest)
+    assert found == comparison
+    assert recipes.read(folder, "another") is None
+    rows = [line for line in section(found).splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows[2:]] == ["| short", "| long", "| twice"]
+    assert "mixup none → 0.2" in rows[3]
+    assert section(None) == ""
+
+    elsewhere = msgspec.structs.replace(comparison, split_digest="another")
+    with pytest.raises(ArtifactError, match="was trained on another split"):
+        write(elsewhere, folder)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ((), "lists no recipe for mobilenet"),
+        (("short;short", "short;long"), "two recipes are named short"),
+        (("short;short;against:long",), "compared with long, which is no recipe before it"),
+        (("short;none",), "no run has finished there"),
+        (("short;short;with:luck",), "unknown field `with`"),
+        (("both;short+long",), "take pictures of different sizes"),
+    ],
+)
+def test_recipes_that_cannot_be_compared_are_named(
+    root: Path, entries: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(RunError, match=message):
+        compare(compose("recipes", root / "short", *listed(root, *entries)))
