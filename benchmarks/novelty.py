@@ -26,6 +26,7 @@ from tqdm import tqdm
 from serving.pictures import prepare
 from training import strangers
 from training.calibration import fit_novelty_threshold
+from training.cameras import compressed, enlarged
 from training.data.module import CachedPictures
 from training.data.sets import read_travel
 from training.finished import RunError, checkpoint_files, find_run, load_network, read_config
@@ -35,7 +36,7 @@ from training.networks import MobileNetV2
 from training.networks.description import Description, means, means_and_deviations
 from training.norms import renew
 from training.novelty import Floats, Novelty, NoveltySettings, bare_skin
-from training.refusals import compressed, enlarged, photographs
+from training.refusals import photographs
 from training.train import (
     decode,
     plain,

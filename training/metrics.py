@@ -7,6 +7,7 @@ import numpy as np
 
 from serving.manifest import Manifest, Metric
 from training.bootstrap import Bools, Bootstrap, Figure, Floats, Measure
+from training.cameras import CameraFigures
 from training.groups import Groups
 from training.heatmaps import HeatmapFigures
 from training.measures import (
@@ -147,6 +148,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     heatmaps: HeatmapFigures | None = None
     travel: list[TravelFigures] = []
     refusals: RefusalFigures | None = None
+    cameras: list[CameraFigures] = []
 
 
 def evaluate(

@@ -16,8 +16,9 @@ from omegaconf import OmegaConf
 from serving.classifier import Classifier
 from serving.manifest import Manifest
 from serving.prediction import Prediction
-from training import card, groups, heatmaps, plots, refusals
+from training import cameras, card, groups, heatmaps, plots, refusals
 from training.bootstrap import Bootstrap
+from training.cameras import CameraSettings
 from training.data.sets import TravelSet
 from training.groups import GroupSettings
 from training.heatmaps import HeatmapSettings
@@ -51,6 +52,7 @@ class ReportSettings(msgspec.Struct, frozen=True, kw_only=True):
     groups: GroupSettings
     heatmaps: HeatmapSettings
     refusals: RefusalSettings
+    cameras: CameraSettings
 
     @classmethod
     def read(cls, config: Any) -> ReportSettings:
@@ -102,8 +104,8 @@ def report(
         names: Of diagnoses that are no classes of the model, by id.
         masks: The folder with the lesions' outlines, `<image_id>.png`.
         travel: Sets of other clinics with their pictures, labelled with the model's class ids.
-        strangers: Whether to measure what is refused of pictures that are no lesion, and of the
-            lesions' pictures changed.
+        strangers: Whether to measure what is refused of pictures that are no lesion, and what
+            changes where other cameras and programs give the lesions' pictures.
         recipes: Those that the model was chosen among.
         predictions_file: Where each picture's prediction goes as a row of CSV; None for nowhere.
 
@@ -132,9 +134,12 @@ def report(
             _travelled(model, described, listed, collected, names, resamples)
             for described, listed in travel
         ],
-        refusals=refusals.measure(model, read, settings.refusals, resamples, _SEED)
+        refusals=refusals.measure(model, settings.refusals, resamples, _SEED)
         if strangers
         else None,
+        cameras=cameras.measure(model, read, collected, settings.cameras, bootstrap)
+        if strangers
+        else [],
     )
     _write_files(out, model.manifest, collected, evaluation, command, recipes)
     if predictions_file is not None:

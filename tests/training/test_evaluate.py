@@ -21,6 +21,7 @@ from serving.prediction import predict
 from tests.artifact_factory import SEVEN, TWO, make_artifacts
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
 from tests.training.drawn_sets import CONF
+from training.cameras import CameraSettings
 from training.data.sets import Pictures, PictureSet
 from training.data.splits import Split, digest, split
 from training.evaluate import command, evaluate_artifact
@@ -36,7 +37,8 @@ SETTINGS = ReportSettings(
     resamples=100,
     groups=GroupSettings(age_bands=[50], least_of_class=2),
     heatmaps=HeatmapSettings(centre=0.25, hottest=0.2, blur=0.1),
-    refusals=RefusalSettings(drawings=1, photographs=None, scales=[2], qualities=[50]),
+    refusals=RefusalSettings(drawings=1, photographs=None),
+    cameras=CameraSettings(scales=[2], qualities=[50], turns=[90], lights=[0.8], blurs=[0.01]),
 )
 MALIGNANT = {c.id for c in SEVEN if c.malignant}
 

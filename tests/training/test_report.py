@@ -13,6 +13,7 @@ from tests.artifact_factory import SEVEN, TWO, make_artifact
 from tests.training.answered import calibrated_predictions
 from training import card, groups, plots
 from training.bootstrap import Bootstrap, Figure
+from training.cameras import CameraFigures
 from training.data.sets import TravelSet
 from training.groups import GroupSettings
 from training.heatmaps import Guessed, HeatmapFigures, HeatmapSettings
@@ -69,10 +70,23 @@ def evaluation(predictions: Predictions, manifest: Manifest) -> Evaluation:
         refusals=RefusalFigures(
             strangers=[Refused(name="skin", share=Figure(value=0.97, low=0.93, high=0.99, n=150))],
             photographs=Figure(value=0.88, low=0.81, high=0.94, n=70),
-            lesions=[
-                Refused(name="enlarged x2", share=Figure(value=0.06, low=0.04, high=0.08, n=900))
-            ],
         ),
+        cameras=[
+            CameraFigures(
+                name="enlarged x2",
+                refused=Figure(value=0.06, low=0.04, high=0.08, n=900),
+                balanced_accuracy=Figure(value=0.61, low=0.55, high=0.66, n=900),
+                balanced_accuracy_gained=ABOVE,
+            ),
+            CameraFigures(
+                name="blurred by 1 %",
+                refused=Figure(value=0.07, low=0.05, high=0.09, n=900),
+                balanced_accuracy=Figure(value=0.51, low=0.45, high=0.56, n=900),
+                balanced_accuracy_gained=BELOW,
+                malignant_auc=Figure(value=0.81, low=0.75, high=0.86, n=900),
+                malignant_auc_gained=BELOW,
+            ),
+        ],
     )
 
 
@@ -121,6 +135,17 @@ def told(figure: Figure | None) -> str:
     return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
 
 
+def test_changes_that_cost_accuracy_are_named(text: str) -> None:
+    section = text.split("## Any camera")[1].split("\n## ")[0]
+    assert (
+        "**Balanced accuracy is lower beyond chance where pictures are blurred by 1 %.**" in section
+    )
+    row = next(line for line in section.splitlines() if line.startswith("| enlarged x2 "))
+    assert "0.610 (0.550 to 0.660)" in row
+    # Refused pictures are told where all that is refused is.
+    assert "the same, blurred by 1 %" in text
+
+
 def test_the_plots_are_small_pictures_with_something_on_them(
     drawn: tuple[Path, dict[str, Plot]],
 ) -> None:
@@ -135,6 +160,7 @@ def test_the_plots_are_small_pictures_with_something_on_them(
         "sets",
         "heatmaps",
         "groups",
+        "cameras",
     }
     for plot in by_name.values():
         path = folder / plot.file

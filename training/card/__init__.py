@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from serving.manifest import Manifest
 from training.card import (
     calibration,
+    cameras,
     groups,
     heatmaps,
     limits,
@@ -48,6 +49,7 @@ def write(
         groups.section(evaluation, plots),
         heatmaps.section(evaluation, plots),
         travel.section(evaluation),
+        cameras.section(evaluation, plots),
         refusals.section(manifest, evaluation, plots),
         strangers.section(evaluation),
         recipes.section(comparison),

@@ -32,7 +32,7 @@ def section(evaluation: Evaluation) -> str:
     unlike.append(("photographs of other things", figures.photographs))
     like: list[tuple[str, Figure | None]] = [
         (evaluation.dataset, evaluation.refused),
-        *((f"the same, {each.name}", each.share) for each in figures.lesions),
+        *((f"the same, {each.name}", each.refused) for each in evaluation.cameras),
         *(
             (each.name, figure.away)
             for each in evaluation.travel

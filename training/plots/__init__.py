@@ -6,7 +6,7 @@ from pathlib import Path
 
 from serving.manifest import Manifest
 from training.metrics import Evaluation
-from training.plots import answers, calibration, groups, heatmaps, novelty, sets
+from training.plots import answers, calibration, cameras, groups, heatmaps, novelty, sets
 from training.plots.canvas import Plot, save
 from training.predictions import Predictions
 
@@ -44,4 +44,6 @@ def draw(
     compared = evaluation.groups
     if compared is not None:
         plots.append(save(folder, groups.GROUPS, lambda: groups.forest(compared)))
+    if evaluation.cameras:
+        plots.append(save(folder, cameras.CAMERAS, lambda: cameras.forest(evaluation.cameras)))
     return {Path(plot.file).stem: plot for plot in plots}

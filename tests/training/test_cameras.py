@@ -1,0 +1,115 @@
+"""Changed pictures are what they are called, and each is measured beside itself unchanged."""
+
+import io
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from serving.classifier import Classifier
+from tests.artifact_factory import make_artifact
+from tests.drawings import draw_flat, draw_lesion, encode
+from training.bootstrap import Bootstrap
+from training.cameras import (
+    CameraSettings,
+    blurred,
+    compressed,
+    enlarged,
+    lit,
+    measure,
+    turned,
+)
+from training.labels import DataError, LabelledPicture
+from training.predictions import Predictions, collect, predict_files
+
+SETTINGS = CameraSettings(scales=[0.5, 2], qualities=[40], turns=[90], lights=[0.1], blurs=[0.01])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    """Tells by the colour, and refuses what has no contrast."""
+    folder = tmp_path_factory.mktemp("artifact")
+    make_artifact(folder)
+    return Classifier(folder)
+
+
+@pytest.fixture
+def lesions(tmp_path: Path) -> list[LabelledPicture]:
+    """Six lesions, and a picture of nothing."""
+    pictures = [draw_lesion(i, 120, 90, redness=0.9 * (i % 2)) for i in range(6)]
+    found = []
+    for number, picture in enumerate([*pictures, draw_flat(120, 90)]):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(encode(picture, "PNG"))
+        label = "mel" if number % 2 else "nv"
+        found.append(LabelledPicture(path, f"{number}", label, f"lesion {number}", "drawn"))
+    return found
+
+
+def as_they_are(model: Classifier, lesions: list[LabelledPicture]) -> Predictions:
+    return collect(model.manifest.classes, *predict_files(model, lesions))
+
+
+def pixels(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"), float)
+
+
+def test_a_figure_stands_beside_that_of_the_same_pictures(
+    model: Classifier, lesions: list[LabelledPicture]
+) -> None:
+    plain = as_they_are(model, lesions)
+    bootstrap = Bootstrap(plain.groups, 100, 0)
+    figures = measure(model, lesions, plain, SETTINGS, bootstrap)
+    assert [each.name for each in figures] == [
+        "enlarged x0.5",
+        "enlarged x2",
+        "JPEG quality 40",
+        "turned by 90 degrees",
+        "brightness x0.1",
+        "blurred by 1 %",
+    ]
+    hit = plain.prediction == plain.truth
+    expected = np.mean([hit[plain.truth == c].mean() for c in np.unique(plain.truth)])
+    kept, dark = figures[3], figures[4]
+    assert kept.balanced_accuracy is not None
+    assert kept.balanced_accuracy_gained is not None
+    assert kept.balanced_accuracy.value == pytest.approx(expected)
+    assert kept.balanced_accuracy_gained.value == kept.balanced_accuracy_gained.high == 0
+    assert kept.refused.value == pytest.approx(1 / 7)
+    # Nothing is told apart where all is nearly black.
+    assert dark.balanced_accuracy_gained is not None
+    assert dark.balanced_accuracy is not None
+    assert dark.balanced_accuracy.value - expected == pytest.approx(
+        dark.balanced_accuracy_gained.value
+    )
+    assert dark.balanced_accuracy_gained.value < -0.2
+
+
+def test_a_picture_that_cannot_be_read_is_named(
+    model: Classifier, lesions: list[LabelledPicture]
+) -> None:
+    plain = as_they_are(model, lesions)
+    lesions[3].path.write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"3\.png"):
+        measure(model, lesions, plain, SETTINGS, Bootstrap(plain.groups, 100, 0))
+
+
+def test_changes_are_what_they_are_called() -> None:
+    data = encode(draw_lesion(1, 120, 90), "PNG")
+    before = pixels(data)
+    with Image.open(io.BytesIO(enlarged(data, 2.5))) as image:
+        assert image.size == (300, 225)
+    assert len(compressed(data, 30)) < len(compressed(data, 75)) < len(data)
+    np.testing.assert_array_equal(pixels(turned(data, 90)), np.rot90(before))
+    np.testing.assert_allclose(pixels(lit(data, 0.8)), 0.8 * before, atol=1)
+    np.testing.assert_allclose(pixels(lit(data, 1.2)), (1.2 * before).clip(0, 255), atol=1)
+    soft = pixels(blurred(data, 0.02))
+    assert np.abs(np.diff(soft, axis=1)).mean() < 0.7 * np.abs(np.diff(before, axis=1)).mean()
+
+
+def test_only_quarters_are_turned_by() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({**msgspec.to_builtins(SETTINGS), "turns": [45]}, CameraSettings)
