@@ -27,7 +27,7 @@ def forest(changes: Sequence[CameraFigures]) -> Canvas:
         ("AUC, malignant", [each.malignant_auc_gained for each in changes]),
     ]
     panels = [(title, figures) for title, figures in panels if any(figures)]
-    canvas = Canvas(figsize=(2 + 3 * len(panels), 1 + 0.25 * len(changes)), layout="constrained")
+    canvas = Canvas(figsize=(2 + 3 * len(panels), 1.6 + 0.25 * len(changes)), layout="constrained")
     axes = canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for each, (title, figures) in zip(axes, panels, strict=True):
         each.axvline(0, color="#A9B1B9", linewidth=1.5)
