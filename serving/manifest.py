@@ -221,14 +221,17 @@ class Manifest(Struct, frozen=True):
     ]
     parity: Parity
     training: Training
+    logit_biases: Annotated[
+        dict[str, float],
+        Meta(
+            description="What is added to each class's logit behind the temperature; empty where "
+            "nothing is."
+        ),
+    ] = {}
     quantisation: Annotated[
         Quantisation | None,
         Meta(description="Whether it is one of 8-bit integers; null where that was not tried."),
     ] = None
-    logit_biases: Annotated[
-        dict[str, float],
-        Meta(description="What is then added to each class's logit; empty where nothing is."),
-    ] = {}
     metrics: Annotated[
         list[Metric], Meta(description="How it did on pictures that it never saw.")
     ] = []

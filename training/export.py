@@ -228,7 +228,7 @@ def _fit(
     """Writes `model` into `made` with its scaling; the manifest with all that is fitted."""
     targets = msgspec.convert(plain(config.targets), Targets)
     scale(model, Scaling.none(len(manifest.classes)))
-    raw = calibrating.run(_serve(model, manifest, made), "fitting the temperature")
+    raw = calibrating.run(_serve(model, manifest, made), "fitting the calibration")
     scaling = fit_scaling(raw.probability, calibrating.labels, targets.least_pictures)
     scale(model, scaling)
     final = calibrating.run(_serve(model, manifest, made), "fitting the rest")
@@ -433,8 +433,9 @@ def _summary(folder: Path, manifest: Manifest) -> str:
         f"{folder}: {manifest.architecture}, {size:.2f} MB, digest {manifest.digest[:12]}",
         f"  parity with torch on {parity.pictures} pictures at batch sizes {parity.batch_sizes}: "
         f"probabilities within {parity.probability:.1e}, heatmaps within {parity.heatmap:.1e}",
-        f"  temperature {manifest.temperature:.3f}, novelty refused above "
-        f"{manifest.novelty_threshold:.2f}",
+        f"  temperature {manifest.temperature:.3f}, biases "
+        f"{', '.join(f'{id} {bias:+.2f}' for id, bias in manifest.logit_biases.items())}; novelty "
+        f"refused above {manifest.novelty_threshold:.2f}",
         *(
             f"  {point.name}: suspicious from {point.threshold:.3f}, sensitivity "
             f"{point.sensitivity:.3f}, specificity {point.specificity:.3f} on calibration"

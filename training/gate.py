@@ -51,7 +51,7 @@ def compare(
 
     Args:
         exact: The float graph.
-        integers: The 8-bit graph, with the same temperature and decision offsets.
+        integers: The 8-bit graph, with the same scaling and decision offsets.
         pixels: The pictures, `[N, S, S, 3] uint8`.
         truth: The class of each, `[N] int64`.
         groups: The lesion of each.

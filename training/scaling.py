@@ -1,8 +1,7 @@
-"""From logits to calibrated probabilities: a temperature, and a bias for each common class."""
+"""From logits to calibrated probabilities: a temperature, and biases of the classes."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
@@ -15,7 +14,9 @@ from serving.manifest import Manifest
 Floats = npt.NDArray[np.floating[Any]]
 Doubles = npt.NDArray[np.float64]
 
-_TEMPERATURES = (0.05, 20.0)
+_SHARPNESSES = (0.05, 20.0)
+"""of which the temperature is one over"""
+
 _LARGEST_BIAS = 5.0
 
 
@@ -48,39 +49,44 @@ def fit(probability: Floats, labels: npt.NDArray[np.int64], least_pictures: int)
     """The scaling that makes `labels` `[N]` likeliest, where none gives `probability` `[N, C]`.
 
     One temperature leaves it as it is when a class is told too rarely or too often as a whole,
-    which is what label smoothing does to rare ones; a bias does not. Classes with fewer than
-    `least_pictures` share one, so that it is not fitted to a handful of pictures. Alexandari,
-    Kundaje, Shrikumar, "Maximum Likelihood with Bias-Corrected Calibration is Hard-To-Beat at Label
-    Shift Adaptation", ICML 2020.
+    which is what label smoothing does to rare ones; a bias does not. So that none is fitted to a
+    handful of pictures, the smallest classes share one, as many as it takes for `least_pictures`
+    of them; where all classes share it, there is none. The biases' mean is zero.
+    Alexandari, Kundaje, Shrikumar, "Maximum Likelihood with Bias-Corrected Calibration is
+    Hard-To-Beat at Label Shift Adaptation", ICML 2020.
     """
     classes = probability.shape[1]
     logits = np.log(np.maximum(probability.astype(np.float64), 1e-12))
-    many = np.flatnonzero(np.bincount(labels, minlength=classes) >= least_pictures)
     truth = np.eye(classes)[labels]
-
-    def scaling(values: Doubles) -> Scaling:
-        biases = np.zeros(classes)
-        biases[many] = values[1:]
-        return Scaling(math.exp(values[0]), biases)
+    # What shares a bias, as a matrix from the biases to the classes.
+    shares = np.eye(classes)[_sharing(np.bincount(labels, minlength=classes), least_pictures)]
+    shares = shares[:, shares.any(axis=0)] if shares.any(axis=0).sum() > 1 else shares[:, :0]
 
     def loss(values: Doubles) -> tuple[float, Doubles]:
-        """The mean negative log-likelihood and its gradient."""
-        tried = scaling(values)
-        scaled = logits / tried.temperature
-        given = _log_softmax(scaled + tried.biases)
+        """The mean negative log-likelihood, which is convex, and its gradient."""
+        given = _log_softmax(values[0] * logits + shares @ values[1:])
         excess = (np.exp(given) - truth) / len(labels)
-        gradient = np.concatenate([[-np.sum(excess * scaled)], excess.sum(axis=0)[many]])
+        gradient = np.concatenate([[np.sum(excess * logits)], shares.T @ excess.sum(axis=0)])
         return float(-np.sum(given * truth)) / len(labels), gradient
 
-    low, high = (math.log(each) for each in _TEMPERATURES)
-    found = minimize(
-        loss,
-        np.zeros(1 + len(many)),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(low, high), *[(-_LARGEST_BIAS, _LARGEST_BIAS)] * len(many)],
-    )
-    return scaling(found.x)
+    bounds = [_SHARPNESSES, *[(-_LARGEST_BIAS, _LARGEST_BIAS)] * shares.shape[1]]
+    start = np.concatenate([[1.0], np.zeros(shares.shape[1])])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    biases = shares @ found[1:]
+    return Scaling(float(1 / found[0]), biases - biases.mean())
+
+
+def _sharing(counts: npt.NDArray[np.int64], least_pictures: int) -> list[int]:
+    """Which bias each class has, by the number of its pictures: the smallest share one."""
+    bias_of, pooled = list(range(len(counts))), 0
+    first, *rest = np.argsort(counts, kind="stable").tolist()
+    pooled = int(counts[first])
+    for place in rest:
+        if pooled >= least_pictures:
+            break
+        bias_of[place] = first
+        pooled += int(counts[place])
+    return bias_of
 
 
 def _log_softmax(logits: Doubles) -> Doubles:

@@ -18,7 +18,7 @@ folder = Path(os.environ["MODEL_FOLDER"])
 manifest = json.loads((folder / "model.json").read_text())
 classes = [each["id"] for each in manifest["classes"]]
 size = manifest["preprocessing"]["size"]
-biases = torch.tensor([manifest["logit_biases"].get(name, 0.0) for name in classes])
+biases = torch.tensor([manifest.get("logit_biases", {}).get(name, 0.0) for name in classes])
 
 model = MobileNetV2(len(classes))
 model.load_state_dict(torch.load(os.environ["WEIGHTS"]))

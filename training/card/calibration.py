@@ -56,10 +56,12 @@ def _told(manifest: Manifest) -> str:
     biases = ", ".join(
         f"{id} {bias:+.2f}" for id, bias in manifest.logit_biases.items() if bias != 0
     )
-    added = f", and these are added to them: {biases}" if biases else ""
+    divided = f"A temperature of {manifest.temperature:.3f} divides the logits"
+    if not biases:
+        return f"{divided}; it was fitted on the calibration split."
     return (
-        f"A temperature of {manifest.temperature:.3f} divides the logits{added}; both were fitted "
-        "on the calibration split."
+        f"{divided}, and these biases are then added to them: {biases}. All were fitted on the "
+        "calibration split."
     )
 
 

@@ -39,7 +39,7 @@ def reliability(predictions: Predictions, evaluation: Evaluation, manifest: Mani
     raw = Scaling.of(manifest).undo(predictions.probability)
     panels = (
         ("Before", raw, before),
-        (f"After (temperature {manifest.temperature:.2f})", predictions.probability, after),
+        ("After", predictions.probability, after),
     )
     flags = np.array([c.malignant for c in predictions.classes])
     for column, (title, probability, figures) in enumerate(panels):
