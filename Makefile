@@ -27,14 +27,14 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format data train sweep export recipes evaluate bench bench-training \
+.PHONY: help serve test lint format data train sweep export compare evaluate bench bench-training \
   screenshots lighthouse audit clean
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'Variables: PYTHON=$(PYTHON)  HOST=127.0.0.1  PORT=8000  MODEL="$(MODEL)"'
-	@echo '  ARGS="..."       passed on to data, train, sweep, export, evaluate, bench-training (Hydra:'
+	@echo '  ARGS="..."       passed on to data, train, sweep, export, compare, evaluate, bench-training (Hydra:'
 	@echo '                   trainer=gpu seed=1), to bench (--help lists what it takes), and to screenshots'
 	@echo '  TESTS="..."      passed on to pytest (tests/serving -k upload)'
 	@echo "  TORCH_INDEX=...  where torch comes from: PyTorch's CPU index spares a machine without a GPU"
@@ -69,8 +69,8 @@ sweep: $(MADE)/all ## Train MODEL many times over the space of conf/hparams/smal
 export: $(MADE)/all ## Turn the trained MODEL into artifacts/MODEL
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.export model=$$m $(ARGS)); done
 
-recipes: $(MADE)/all ## Compare finished runs of MODEL (conf/recipes.yaml) on validation, for the report
-	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.recipes model=$$m $(ARGS)); done
+compare: $(MADE)/all ## Compare finished runs of MODEL on the validation split, for the report
+	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.compare model=$$m $(ARGS)); done
 
 evaluate: $(MADE)/all ## Measure artifacts/MODEL on the test split and write its report
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.evaluate model=$$m $(ARGS)); done

@@ -283,7 +283,8 @@ def compare(config: DictConfig) -> Compared:
     accepted = seen("validation", [path.read_bytes for path in validation])
     others: dict[str, Seen] = {}
     evaluate = OmegaConf.load(CONF / "evaluate.yaml")
-    sets = read_travel(plain(evaluate.travel), [c.id for c in pictures.classes], pictures)
+    travel = OmegaConf.load(CONF / "travel" / "default.yaml")
+    sets = read_travel(plain(travel), [c.id for c in pictures.classes], pictures)
     for described, listed in sets:
         others[described.name] = seen(described.name, [each.path.read_bytes for each in listed])
     for name, change in CHANGES.items():

@@ -1,33 +1,71 @@
-"""What a run chose, and what another chose otherwise."""
+"""What made a model: what its run chose, and what another run chose otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 
-from training.finished import sets_of
-from training.train import plain
+from training import record
+from training.finished import RunError, read_config, sets_of
 
-_NO_CHOICE = ("name", "title", "summary", "binary", "float", "target")
+_OUTCOMES = ("checkpoints", "commit", "hardware", "seconds", "best_score", "scored_by")
+"""Of what made a model, what nobody chose."""
+
+_NAMES = ("name", "title", "summary")
 
 
-def choices(trained: DictConfig) -> dict[str, Any]:
-    """What the run of the configuration `trained` chose, without the places of its machine."""
-    config = plain(trained)
-    model = {key: value for key, value in config["model"].items() if key not in _NO_CHOICE}
-    teacher, weights = model.pop("teacher", {}), model.pop("weights", {})
-    taught = bool(teacher.get("checkpoints"))
-    return {
-        "sets": " + ".join(sets_of(trained)),
-        **_flat(model),
-        "checkpoints of teachers": len(teacher.get("checkpoints", ())),
-        "share of the teachers": teacher["share"] if taught else None,
-        "checkpoints gone on from": len(weights.get("checkpoints", ())),
-        "precision": config["trainer"]["precision"],
-        **_flat(config["augmentation"], "augmentation"),
+def made_by(run: Path, checkpoints: Sequence[Path]) -> dict[str, Any]:
+    """What made a model from the `checkpoints` of `run`, without the places of its machine.
+
+    A run that went on from others names what made those.
+
+    Raises:
+        RunError: where one of those is not there any more.
+    """
+    trained, history = read_config(run), record.read(run)
+    config: Any = OmegaConf.to_container(trained, resolve=True)
+    model = {key: value for key, value in config["model"].items() if key not in ("binary", "float")}
+    share = model.pop("teacher", {}).get("share")
+    teacher = {"networks": history.teacher, "share": share} if history.teacher else None
+    weights = model.pop("weights", {})
+    trainer = {k: v for k, v in config["trainer"].items() if k != "default_root_dir"}
+    told = {
+        "data": sets_of(trained),
+        "model": {
+            **model,
+            "weights": history.weights,
+            "weights_scale": weights.get("scale"),
+            "teacher": teacher,
+        },
+        "augmentation": config["augmentation"],
+        "trainer": trainer,
+        "averaging": config["callbacks"].get("averaging"),
+        "checkpoints": [file.stem for file in checkpoints if file.parent.parent == run],
+        "commit": history.commit,
+        "hardware": history.hardware,
+        "seconds": history.seconds,
+        "best_score": history.best_score,
+        "scored_by": history.scored_by,
     }
+    if before := [Path(file) for file in weights.get("checkpoints") or ()]:
+        told["gone_on_from"] = [made_by(_there(each, run), before) for each in _runs(before)]
+    return told
+
+
+def choices(run: Path) -> dict[str, Any]:
+    """What `run` chose, by name."""
+    told = made_by(run, [])
+    chosen = {key: value for key, value in told.items() if key not in _OUTCOMES}
+    # The model's epochs again.
+    chosen["trainer"] = {k: v for k, v in chosen["trainer"].items() if k != "max_epochs"}
+    chosen["data"] = " + ".join(chosen["data"])
+    chosen["model"] = {k: v for k, v in chosen["model"].items() if k not in _NAMES}
+    if "gone_on_from" in chosen:
+        chosen["gone_on_from"] = f"{len(chosen['gone_on_from'])} runs"
+    return {name.removeprefix("model."): value for name, value in _flat(chosen).items()}
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -37,6 +75,19 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
         for name in dict.fromkeys([*after, *before])
         if _told(before.get(name)) != _told(after.get(name))
     ]
+
+
+def _runs(checkpoints: Sequence[Path]) -> list[Path]:
+    return list(dict.fromkeys(file.parent.parent for file in checkpoints))
+
+
+def _there(parent: Path, run: Path) -> Path:
+    if not (parent / record.FILE_NAME).exists():
+        raise RunError(
+            f"{parent}: is not there any more, and {run} went on from it: what made a model is "
+            "told with the model. Put the folder back."
+        )
+    return parent
 
 
 def _flat(values: Any, name: str = "") -> dict[str, Any]:

@@ -20,7 +20,7 @@ from serving import manifest as contract
 from serving.classifier import Classifier
 from serving.manifest import ArtifactError, ClassInfo
 from serving.settings import Settings, SettingsError
-from training import recipes
+from training import comparison
 from training.data.sets import Pictures, read_sets, read_travel
 from training.data.splits import digest
 from training.labels import BINARY, DataError, LabelledPicture, read_labels
@@ -75,7 +75,7 @@ def evaluate_artifact(
         masks=pictures.sets[0].mask_folder,
         travel=read_travel(travel or {}, manifest.class_ids, pictures),
         strangers=True,
-        recipes=recipes.read(folder, found),
+        recipes=comparison.read(folder, found),
     )
     contract.save(msgspec.structs.replace(manifest, metrics=headline(evaluation)), folder)
     return evaluation

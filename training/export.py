@@ -43,6 +43,7 @@ from serving.pictures import PictureError, Prepared, prepare
 from serving.prediction import malignant_probability
 from training import calibration, gate, preprocess, record
 from training.calibration import Targets
+from training.choices import made_by
 from training.data.module import Answers, CachedPictures
 from training.data.sets import Pictures, PictureSet
 from training.data.splits import Part, digest
@@ -115,7 +116,7 @@ def export(config: DictConfig) -> Path:
     answers = read_answers(trained, pictures)
     chosen = checkpoint_files(run, plain(config.checkpoint))
     others = [other for other in runs_of(chosen, history.split_digest) if other != run]
-    refuse_more_sets(others, trained)
+    refuse_more_sets(others, sets_of(trained))
     network = cast(Network, load_network(trained, chosen, len(answers.classes)))
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
@@ -139,11 +140,13 @@ def export(config: DictConfig) -> Path:
         made = Path(name) / folder.name
         made.mkdir()
         onnx.save(preprocess.build(read_preprocessing(trained)), made / contract.PREPROCESS_FILE)
-        made_by = {
-            **_config_without_paths(run, chosen),
-            "averaged_with": [_config_without_paths(other, chosen) for other in others],
+        config_of_runs = {
+            **made_by(run, chosen),
+            "averaged_with": [made_by(other, chosen) for other in others],
         }
-        manifest = _unfitted(trained, history, made_by, pictures, cached.listed("train"), answers)
+        manifest = _unfitted(
+            trained, history, config_of_runs, pictures, cached.listed("train"), answers
+        )
         manifest = _fit(config, model, manifest, made, calibrating)
         graph.scale(Scaling.of(manifest))
         parity = _compare(config, graph, made / contract.MODEL_FILE, calibrating.prepared)
@@ -401,29 +404,6 @@ def _datasets(sets: Sequence[PictureSet], listed: Sequence[LabelledPicture]) -> 
         )
         for each in sets
     ]
-
-
-def _config_without_paths(run: Path, checkpoints: Sequence[Path]) -> dict[str, Any]:
-    """What made the model, without the places of its machine."""
-    trained, history = read_config(run), record.read(run)
-    config = plain(trained)
-    model = {key: value for key, value in config["model"].items() if key not in ("binary", "float")}
-    share = model.pop("teacher", {}).get("share")
-    teacher = {"networks": history.teacher, "share": share} if history.teacher else None
-    trainer = {k: v for k, v in config["trainer"].items() if k != "default_root_dir"}
-    return {
-        "data": sets_of(trained),
-        "model": {**model, "weights": history.weights, "teacher": teacher},
-        "augmentation": config["augmentation"],
-        "trainer": trainer,
-        "averaging": config["callbacks"].get("averaging"),
-        "checkpoints": [file.stem for file in checkpoints if file.parent.parent == run],
-        "commit": history.commit,
-        "hardware": history.hardware,
-        "seconds": history.seconds,
-        "best_score": history.best_score,
-        "scored_by": history.scored_by,
-    }
 
 
 def _summary(folder: Path, manifest: Manifest) -> str:

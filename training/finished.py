@@ -85,15 +85,14 @@ def runs_of(checkpoints: Sequence[Path], split_digest: str) -> list[Path]:
     return runs
 
 
-def refuse_more_sets(runs: Iterable[Path], trained: DictConfig) -> None:
-    """Makes sure that `runs` learned from no set that a run of the configuration `trained` did not.
+def refuse_more_sets(runs: Iterable[Path], own: Sequence[str]) -> None:
+    """Makes sure that `runs` learned from no set but `own`, those of the run that they go into.
 
-    A model says what it learned from by its own run's sets, whatever weights went into it.
+    A model says what it learned from by its own run's sets, whatever other runs went into it.
 
     Raises:
         RunError: where one did.
     """
-    own = sets_of(trained)
     for run in runs:
         if not set(sets := sets_of(read_config(run))) <= set(own):
             raise RunError(
@@ -108,7 +107,7 @@ def sets_of(trained: DictConfig) -> list[str]:
 
 
 def load_network(trained: DictConfig, checkpoints: Sequence[Path], classes: int) -> nn.Module:
-    """The network of a run, whose configuration is `trained`, in evaluation mode.
+    """The network of the configuration `trained` with finished weights, in evaluation mode.
 
     It answers so many `classes`, and has the mean of the weights in `checkpoints`: of runs that
     started from the same weights it answers about as well as the networks together would, at the
@@ -124,8 +123,9 @@ def load_network(trained: DictConfig, checkpoints: Sequence[Path], classes: int)
     for path, state in zip(checkpoints, states, strict=True):
         if {key: value.shape for key, value in state.items()} != expected:
             raise RunError(
-                f"{path}: holds another network than its run's configuration says, or than the "
-                f"first of the checkpoints, {checkpoints[0]}."
+                f"{path}: holds another network than {trained.model.name} of this configuration is "
+                f"({trained.model.architecture}), or than the first of the checkpoints, "
+                f"{checkpoints[0]}."
             )
     network.load_state_dict(
         {
@@ -138,7 +138,7 @@ def load_network(trained: DictConfig, checkpoints: Sequence[Path], classes: int)
 
 def mean_of(checkpoints: Sequence[Path]) -> str:
     """What to write down about the mean of the weights in `checkpoints`: which files they are."""
-    hashes = [hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in checkpoints]
+    hashes = sorted(hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in checkpoints)
     return f"mean of SHA-256 {', '.join(hashes)}"
 
 

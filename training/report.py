@@ -19,6 +19,7 @@ from serving.prediction import Prediction
 from training import cameras, card, groups, heatmaps, plots, refusals
 from training.bootstrap import Bootstrap
 from training.cameras import CameraSettings
+from training.comparison import Comparison
 from training.data.sets import TravelSet
 from training.groups import GroupSettings
 from training.heatmaps import HeatmapSettings
@@ -26,7 +27,6 @@ from training.labels import DataError, LabelledPicture
 from training.metrics import Evaluation
 from training.metrics import evaluate as measure
 from training.predictions import Predictions, collect, predict_files
-from training.recipes import Comparison
 from training.refusals import RefusalSettings
 from training.travel import TravelFigures, compare
 

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from training.data.module import Answers
 from training.data.sets import Pictures
 from training.data.splits import digest
-from training.finished import RunError, load_network, mean_of, read_config, runs_of
+from training.finished import (
+    RunError,
+    load_network,
+    mean_of,
+    read_config,
+    refuse_more_sets,
+    runs_of,
+)
 
 
 class Teacher:
@@ -56,14 +63,15 @@ def load_teacher(
         answers: How the classes of those pictures become the learner's.
 
     Raises:
-        RunError: where a run has not finished, answers other classes, or learned from pictures
-            that the learner is to be validated or tested on; or where the checkpoints are of
-            networks that cannot be averaged.
+        RunError: where a run has not finished, answers other classes, learned from a set that the
+            learner does not, or from pictures that it is to be validated or tested on; or where
+            the checkpoints are of networks that cannot be averaged.
     """
     files = [Path(each) for each in checkpoints]
     if not files:
         return None
     runs = runs_of(files, digest(pictures.parts))
+    refuse_more_sets(runs, [each.name for each in pictures.sets])
     for run in runs:
         if read_config(run).model.target != "classes":
             raise RunError(f"{run}: a teacher answers the data set's classes; this one does not.")

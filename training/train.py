@@ -34,6 +34,7 @@ from training.finished import (
     read_config,
     refuse_more_sets,
     runs_of,
+    sets_of,
 )
 from training.labels import DataError
 from training.learner import Learner
@@ -64,8 +65,10 @@ def train(config: DictConfig) -> float:
     teacher = load_teacher(config.model.teacher.checkpoints, pictures, answers)
     data = read_data(config, pictures, answers, teacher)
     if teacher is not None:
+        seen = data.train
+        if seen.side != teacher.side:
+            seen = decode(config, pictures, answers, teacher.side).part("train")
         title = "renewing the teacher's norms"
-        seen = decode(config, pictures, answers, teacher.side).part("train")
         renew(teacher.network, seen.drawn(_RENEWING, 64, config.seed, title))
     split_digest = digest(pictures.parts)
     # From here on a picture is a row of the cache and a class.
@@ -105,21 +108,17 @@ def _first_network(config: DictConfig, classes: int, split_digest: str) -> tuple
     """The network before its training, and what to write down about where its weights came from."""
     network: nn.Module = hydra.utils.instantiate(config.model.network, classes=classes)
     weights = plain(config.model.weights)
-    files = [Path(each) for each in weights.pop("checkpoints", ())]
+    files = [Path(each) for each in weights.pop("checkpoints", None) or ()]
     if not files:
         return network, start_from(network, **weights)
     runs = runs_of(files, split_digest)
-    refuse_more_sets(runs, config)
-    trained = read_config(runs[0])
-    kinds = [(each.network._target_, each.target) for each in (trained.model, config.model)]
-    if kinds[0] != kinds[1]:
+    refuse_more_sets(runs, sets_of(config))
+    if any(read_config(run).model.target != config.model.target for run in runs):
         raise RunError(
-            f"{runs[0]}: trained a {trained.model.architecture} for its {trained.model.target}, "
-            f"which {config.model.name} cannot start from. Name checkpoints of the same network in "
-            "model.weights.checkpoints."
+            f"{', '.join(map(str, runs))}: tell other classes apart than {config.model.name}. Name "
+            "runs with the same model.target in model.weights.checkpoints."
         )
-    network.load_state_dict(load_network(trained, files, classes).state_dict())
-    return network, mean_of(files)
+    return load_network(config, files, classes).train(), mean_of(files)
 
 
 @rank_zero_only

@@ -67,6 +67,7 @@ def test_another_schema_version_is_not_called_malformed(folder: Path) -> None:
         ({"temperature": 0}, "temperature is 0.0, must be above 0"),
         ({"classes": []}, "classes must be two or more"),
         ({"decision_offsets": {"mel": 1.0}}, "decision_offsets must name each of"),
+        ({"logit_biases": {"mel": 1.0}}, "logit_biases must name each of"),
         ({"operating_points": []}, "no operating point for the verdict"),
         ({"files": {}}, r"lists no model\.onnx"),
         ({"preprocessing": {"fit": "stretch", "size": 64}}, "Invalid enum value 'stretch'"),

@@ -135,6 +135,18 @@ def told(figure: Figure | None) -> str:
     return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
 
 
+def test_the_card_says_what_calibrates_the_probabilities(
+    text: str, manifest: Manifest, evaluation: Evaluation
+) -> None:
+    alone = f"A temperature of {manifest.temperature:.3f} divides the logits; it was fitted"
+    assert alone in text
+    biases = dict.fromkeys(manifest.class_ids, 0.0) | {manifest.class_ids[0]: -0.25}
+    biased = msgspec.structs.replace(manifest, logit_biases=biases)
+    told = card.write(biased, evaluation, {}, ["again"])
+    assert alone not in told
+    assert f"these biases are then added to them: {manifest.class_ids[0]} -0.25. All" in told
+
+
 def test_changes_that_cost_accuracy_are_named(text: str) -> None:
     section = text.split("## Any camera")[1].split("\n## ")[0]
     assert (

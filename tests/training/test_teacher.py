@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from serving.classifier import Classifier
 from tests.training.drawn_sets import compose, draw_ham10000
 from training import record
+from training.choices import made_by
 from training.export import export
 from training.finished import RunError, checkpoint_files, load_network, read_config
 from training.learner import Learner
@@ -146,16 +147,29 @@ def test_a_run_goes_on_from_the_mean_of_finished_ones(
     unmoved = "model.optimizer.lr=0"
     train(compose("train", run, f"data.root={data}", start, unmoved))
     assert record.read(run).weights.startswith("mean of SHA-256 ")
+    [before] = made_by(run, [])["gone_on_from"]
+    assert before["checkpoints"] == ["best", "last"]
+    assert before["model"]["weights"] == record.read(taught).weights
     expected = load_network(read_config(taught), files, 7)
     found = load_network(read_config(run), checkpoint_files(run, "last"), 7)
     for wanted, parameter in zip(expected.parameters(), found.parameters(), strict=True):
         torch.testing.assert_close(parameter, wanted)
 
 
+def test_a_network_of_another_shape_is_no_start(data: Path, tmp_path: Path) -> None:
+    # The first linear layer of the cnn is as wide as the pictures make it.
+    overrides = ["model=cnn", f"data.root={data}", "model.epochs=1"]
+    train(compose("train", tmp_path / "small", *overrides))
+    [last] = checkpoint_files(tmp_path / "small", "last")
+    overrides += [f"model.weights.checkpoints=[{last}]", "model.preprocessing.size=96"]
+    with pytest.raises(RunError, match="holds another network than cnn"):
+        train(compose("train", tmp_path / "large", *overrides))
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model=cnn", "trained a MobileNetV2 1.0 for its classes, which cnn cannot"),
+        ("model=cnn", "tell other classes apart than cnn"),
         ("data.name=elsewhere", r"learned from HAM10000, and .* only from elsewhere"),
         ("seed=1", "learned from another split"),
     ],
@@ -212,6 +226,7 @@ def test_a_checkpoint_that_is_not_there_or_of_another_network_is_named(taught: P
         ({"split_digest": "another"}, "learned from another split"),
         ({"target": "malignancy"}, "answers the data set's classes"),
         ({"weights": "other weights"}, "started from different weights"),
+        ({"name": "elsewhere"}, "learned from elsewhere"),
     ],
 )
 def test_a_teacher_that_cannot_teach_is_refused(
@@ -224,6 +239,9 @@ def test_a_teacher_that_cannot_teach_is_refused(
     elif "target" in damage:
         file = other / "config.yaml"
         file.write_text(file.read_text().replace("target: classes", "target: malignancy"))
+    elif "name" in damage:
+        file = other / "config.yaml"
+        file.write_text(file.read_text().replace("name: HAM10000", "name: elsewhere"))
     else:
         record.write(msgspec.structs.replace(history, **damage), other)
     config = compose("train", tmp_path / "run", f"data.root={data}")

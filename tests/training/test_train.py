@@ -47,6 +47,8 @@ def made(
     train(compose("train", run, *overrides))
     config = compose("export", run, *overrides, f"run={run}", f"artifacts={folder / 'artifacts'}")
     config.parity.pictures = 10
+    # A bias for every class that has a calibration picture at all.
+    config.targets.least_pictures = 1
     # A dozen pictures and a few steps of training are no base to be strict on.
     config.gate = {**config.gate, "balanced_accuracy": -1, "probability": 1, "heatmap": -1}
     artifact = export(config)
@@ -92,6 +94,9 @@ def test_the_manifest_tells_how_the_model_came_about(made: Made, ham10000: Path)
         DIAGNOSES[picture.label] for picture in parts["calibration"]
     )
     assert set(manifest.conformal.counts) == set(manifest.class_ids)
+    # The parity above is that of the calibrated probabilities.
+    assert set(manifest.logit_biases) == set(manifest.class_ids)
+    assert any(manifest.logit_biases.values())
 
 
 def test_the_artifact_carries_no_path_of_this_machine(made: Made, ham10000: Path) -> None:

@@ -24,9 +24,9 @@ from training.card import (
     travel,
     verdict,
 )
+from training.comparison import Comparison
 from training.metrics import Evaluation
 from training.plots.canvas import Plot
-from training.recipes import Comparison
 
 
 def write(

@@ -33,11 +33,14 @@ def section(manifest: Manifest) -> str:
     if "hardware" in record:
         facts.append(["Trained on", f"{record['hardware']}"])
     runs = [record, *record.get("averaged_with", [])]
+    before = record.get("gone_on_from", [])
     count = sum(len(run.get("checkpoints", [])) for run in runs)
     if count > 1:
         facts.append(["Weights", f"mean of {count} checkpoints, of {len(runs)} runs"])
+    if before:
+        facts.append(["Went on from", f"the mean of {len(before)} earlier runs"])
     if "seconds" in record:
-        seconds = sum(float(run["seconds"]) for run in runs)
+        seconds = sum(float(run["seconds"]) for run in [*runs, *before])
         facts.append(["Time of training", _duration(seconds)])
     if "best_score" in record:
         facts.append([f"Best {record['scored_by']}", f"{float(record['best_score']):.3f}"])

@@ -52,6 +52,11 @@ class CachedPictures(Dataset[Batch]):
         self._pixels, self._places = list(pixels), places
         self.labels = labels
 
+    @property
+    def side(self) -> int:
+        """Of the pictures, S, in pixels."""
+        return int(self._pixels[0].shape[1])
+
     def __len__(self) -> int:
         return len(self.labels)
 

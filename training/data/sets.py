@@ -111,7 +111,7 @@ def read_sets(data: Mapping[str, Any], seed: int) -> Pictures:
 def read_travel(
     sets: Mapping[str, Any], ids: Sequence[str], main: Pictures
 ) -> list[tuple[TravelSet, list[LabelledPicture]]]:
-    """Reads the sets that `travel` in conf/evaluate.yaml names, those whose `root` is not null.
+    """Reads the sets that conf/travel names, those whose `root` is not null.
 
     Args:
         sets: Their descriptions.
@@ -122,7 +122,7 @@ def read_travel(
         DataError: where a set is missing, not as its description says, or holds pictures of `main`.
     """
     found = []
-    known = [picture for part in main.parts.values() for picture in part]
+    known = [*(picture for part in main.parts.values() for picture in part), *main.extra]
     for name, description in sets.items():
         if description.get("root") is None:
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import torch
@@ -12,13 +11,14 @@ import torch
 from serving import manifest as contract
 from serving.manifest import ArtifactError
 from tests.training.drawn_sets import compose, draw_ham10000
-from training import recipes
+from training import comparison as held
 from training.card.recipes import section
+from training.compare import compare
+from training.comparison import FILE, Comparison, write
 from training.export import export
 from training.finished import RunError, load_network, read_config
 from training.learner import as_input
 from training.norms import renew
-from training.recipes import Comparison, compare, write
 from training.train import decode, read_answers, read_config_sets, train
 
 
@@ -56,7 +56,7 @@ def listed(root: Path, *entries: str) -> list[str]:
 @pytest.fixture(scope="module")
 def comparison(root: Path) -> Comparison:
     entries = listed(root, "short;short", "long;long", "twice;short+short;against:short")
-    return compare(compose("recipes", root / "short", *entries))
+    return compare(compose("compare", root / "short", *entries))
 
 
 def test_what_a_recipe_does_otherwise_is_read_from_its_run(comparison: Comparison) -> None:
@@ -64,7 +64,7 @@ def test_what_a_recipe_does_otherwise_is_read_from_its_run(comparison: Compariso
     assert "epochs 1" in short.changed
     assert set(long.changed) == {"preprocessing.size 64 → 48", "epochs 1 → 3", "mixup none → 0.2"}
     assert (long.against, twice.against) == ("short", "short")
-    assert twice.changed == ["checkpoints averaged 1 → 2"]
+    assert twice.changed == ["weights averaged none → 2 checkpoints of 1 runs"]
 
 
 def test_the_same_weights_differ_in_nothing(comparison: Comparison) -> None:
@@ -103,18 +103,35 @@ def test_the_card_has_a_row_for_each_recipe(root: Path, comparison: Comparison) 
     export(compose("export", root / "short", f"data.root={root / 'ham10000'}", *quick))
     folder = root / "artifacts" / "mobilenet"
     write(comparison, folder)
-    assert str(recipes.FILE) in contract.load(folder).files
-    found = recipes.read(folder, comparison.split_digest)
+    assert str(FILE) in contract.load(folder).files
+    found = held.read(folder, comparison.split_digest)
     assert found == comparison
-    assert recipes.read(folder, "another") is None
+    assert held.read(folder, "another") is None
     rows = [line for line in section(found).splitlines() if line.startswith("| ")]
     assert [row.split(" | ")[0] for row in rows[2:]] == ["| short", "| long", "| twice"]
     assert "mixup none → 0.2" in rows[3]
     assert section(None) == ""
 
-    elsewhere = msgspec.structs.replace(comparison, split_digest="another")
-    with pytest.raises(ArtifactError, match="was trained on another split"):
-        write(elsewhere, folder)
+    # The page of a model shows the card, too, and no HTML in it.
+    assert "<" not in section(found)
+    (folder / FILE).write_text("{}")
+    with pytest.raises(ArtifactError, match="Make it again with `make compare`"):
+        held.read(folder, comparison.split_digest)
+
+
+def test_runs_over_other_pictures_or_classes_are_refused(root: Path) -> None:
+    data = f"data.root={root / 'ham10000'}"
+    train(compose("train", root / "seed", data, "model.epochs=1", "seed=1"))
+    train(compose("train", root / "few", data, "model.epochs=1", "data.limit=5"))
+    train(compose("train", root / "cnn", data, "model.epochs=1", "model=cnn"))
+    for other, message in (
+        ("seed", "learned from another split"),
+        ("few", "was validated on .* pictures of the split, and"),
+        ("cnn", "tells benign, malignant apart, and"),
+    ):
+        entries = listed(root, "short;short", f"other;{other}")
+        with pytest.raises(RunError, match=message):
+            compare(compose("compare", root / "short", *entries))
 
 
 @pytest.mark.parametrize(
@@ -132,4 +149,4 @@ def test_recipes_that_cannot_be_compared_are_named(
     root: Path, entries: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(RunError, match=message):
-        compare(compose("recipes", root / "short", *listed(root, *entries)))
+        compare(compose("compare", root / "short", *listed(root, *entries)))

@@ -1,16 +1,17 @@
 """Recipes beside each other: what each run did otherwise than another, and whether it helped.
 
-`python -m training.recipes model=mobilenet` measures finished runs on the validation split and on
+`python -m training.compare model=mobilenet` measures finished runs on the validation split and on
 other clinics' pictures, never on the test split, and puts the figures into the artifact, for the
 card that `make evaluate` writes.
 """
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import hydra
 import msgspec
@@ -26,8 +27,9 @@ from serving import manifest as contract
 from serving.manifest import ArtifactError
 from serving.pictures import Pixels
 from training import record
-from training.bootstrap import Bootstrap, Figure, Measure
+from training.bootstrap import Bootstrap, Measure
 from training.choices import changes, choices
+from training.comparison import FILE, Compared, Comparison, RecipeFigures, write
 from training.data.cache import describe, open_cache
 from training.data.sampling import log_prior
 from training.data.sets import read_travel
@@ -37,7 +39,9 @@ from training.finished import (
     find_run,
     load_network,
     read_config,
+    refuse_more_sets,
     runs_of,
+    sets_of,
 )
 from training.labels import MELANOMA, DataError, LabelledPicture
 from training.learner import as_input
@@ -52,10 +56,7 @@ from training.train import (
     read_preprocessing,
 )
 
-FILE = Path("report") / "recipes.json"
-"""The comparison within an artifact."""
-
-_TOLD_OF_THE_FIRST = ("sets", "architecture", "preprocessing.size", "epochs", "optimizer.lr")
+_TOLD_OF_THE_FIRST = ("data", "architecture", "preprocessing.size", "epochs", "optimizer.lr")
 """Choices of the recipe that is compared with none."""
 
 _BATCH = 64
@@ -68,50 +69,19 @@ Labels = npt.NDArray[np.int64]
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of conf/recipes.yaml."""
+    """One of conf/compare.yaml."""
 
     name: str
     checkpoints: Annotated[list[str], Meta(min_length=1)]
     against: str | None = None
 
 
-class Compared(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A figure of one recipe, and how much larger it is than the other's on the same pictures."""
-
-    measure: str
-    figure: Figure
-    difference: Figure | None = None
-
-
-class RecipeFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One recipe: `changed` is what it does otherwise than the recipe `against`."""
-
-    name: str
-    changed: list[str]
-    hours: float
-    hardware: str
-    figures: list[Compared]
-    against: str | None = None
-
-
-class Comparison(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All recipes of a model, over `pictures` of the validation split and `away` of others."""
-
-    split_digest: str
-    tilt: float
-    pictures: int
-    lesions: int
-    recipes: list[RecipeFigures]
-    away: int = 0
-    away_name: str = ""
-
-
 def compare(config: DictConfig) -> Comparison:
     """Measures the recipes that `config` lists for its model.
 
     Raises:
-        RunError: where a run is missing or unfinished, or a recipe is none.
-        DataError: where pictures cannot be read, or the runs learned from another split.
+        RunError: where a run is missing or unfinished, a recipe is none, or two cannot be compared.
+        DataError: where pictures cannot be read.
     """
     quieten()
     recipes = _read(config)
@@ -120,21 +90,20 @@ def compare(config: DictConfig) -> Comparison:
     for recipe in recipes:
         against = recipe.against or (found[-1].name if found else None)
         own = measured[recipe.name] = _measured(recipe, config)
+        _refuse_unlike(own, measured[recipes[0].name])
         other = measured[against] if against else None
-        history = record.read(own.run)
         found.append(
             RecipeFigures(
                 name=recipe.name,
                 changed=_changed(own, other),
-                hours=history.seconds / 3600,
-                hardware=history.hardware,
+                hours=sum(record.read(run).seconds for run in own.runs) / 3600,
                 figures=_figures(own, other, config.resamples),
                 against=against,
+                chosen_here=any(Path(file).stem == "best" for file in recipe.checkpoints),
+                akin=own.akin,
             )
         )
     one = measured[recipes[0].name]
-    if len({each.split_digest for each in measured.values()}) > 1:
-        raise RunError("The recipes' runs learned from different splits, and cannot be compared.")
     return Comparison(
         split_digest=one.split_digest,
         tilt=config.tilt,
@@ -146,35 +115,10 @@ def compare(config: DictConfig) -> Comparison:
     )
 
 
-def write(comparison: Comparison, folder: Path) -> None:
-    """Puts `comparison` into the artifact in `folder`, whose hashes then cover it.
-
-    Raises:
-        ArtifactError: where there is none, or one of another split.
-    """
-    manifest = contract.load(folder)
-    if manifest.training.split_digest != comparison.split_digest:
-        raise ArtifactError(
-            f"{folder}: was trained on another split than these runs. Export one of them first."
-        )
-    file = folder / FILE
-    file.parent.mkdir(exist_ok=True)
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(comparison), indent=2) + b"\n")
-    contract.save(manifest, folder)
-
-
-def read(folder: Path, split_digest: str | None) -> Comparison | None:
-    """The comparison in the artifact `folder`; None where there is none of this split."""
-    try:
-        found = msgspec.json.decode((folder / FILE).read_bytes(), type=Comparison)
-    except FileNotFoundError:
-        return None
-    return found if found.split_digest == split_digest else None
-
-
 class _Answered(msgspec.Struct, frozen=True):
     """What a network says of N pictures, and what they are."""
 
+    images: list[str]
     groups: list[str]
     labels: Labels
     is_malignant: Bools
@@ -187,22 +131,23 @@ class _Answered(msgspec.Struct, frozen=True):
 class _Measured(msgspec.Struct, frozen=True):
     """A recipe's network at work: on the validation split and, where there is one, elsewhere."""
 
-    run: Path
-    trained: DictConfig
+    runs: list[Path]
     checkpoints: int
     split_digest: str
+    classes: list[str]
     home: _Answered
     away: _Answered | None
     away_name: str
+    akin: list[str]
 
 
 def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     files = [Path(each) for each in recipe.checkpoints]
-    run = files[0].parent.parent
-    trained = read_config(find_run(str(run), config.model.name))
+    trained = read_config(find_run(str(files[0].parent.parent), config.model.name))
     pictures = read_config_sets(trained)
     split_digest = digest(pictures.parts)
-    runs_of(files, split_digest)
+    runs = runs_of(files, split_digest)
+    refuse_more_sets(runs, sets_of(trained))
     answers = read_answers(trained, pictures)
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
@@ -212,10 +157,14 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     prior = np.exp(log_prior(learned_from.labels))
     flags = np.array([each.malignant for each in answers.classes])
 
-    def answer(listed: Sequence[LabelledPicture], pixels: Pixels, title: str) -> _Answered:
-        probability = _probabilities(network, pixels, f"{recipe.name}: {title}")
+    def answer(
+        listed: Sequence[LabelledPicture], batches: Iterable[Pixels], title: str
+    ) -> _Answered:
+        steps = tqdm(batches, f"{recipe.name}: {title}", math.ceil(len(listed) / _BATCH))
+        probability = _probabilities(network, steps)
         labels = answers.indices([picture.label for picture in listed])
         return _Answered(
+            images=[picture.image_id for picture in listed],
             groups=[picture.group for picture in listed],
             labels=labels,
             is_malignant=flags[labels],
@@ -225,27 +174,48 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
         )
 
     validation = cached.part("validation")
-    shown, _ = validation.__getitems__(range(len(validation)))
-    home = answer(cached.listed("validation"), shown.numpy(), "validation")
-    away, away_name = None, ""
+    shown = (validation.__getitems__(places)[0].numpy() for places in _batches(len(validation)))
+    home = answer(cached.listed("validation"), shown, "validation")
+    away, away_name, akin = None, "", list[str]()
     for described, listed in read_travel(
         plain(config.travel), [each.id for each in pictures.classes], pictures
     )[:1]:
         cache = open_cache(listed, read_preprocessing(trained), Path(config.cache_dir).expanduser())
         if cache.problems:
             raise DataError(f"{describe(cache.problems.values())}\nTake them out of the table.")
-        away_name = described.name
-        away = answer(listed, cache.pixels, away_name)
-    return _Measured(run, trained, len(files), split_digest, home, away, away_name)
+        away_name, akin = described.name, [n for n in described.akin if n in sets_of(trained)]
+        away = answer(listed, (cache.pixels[p] for p in _batches(len(listed))), away_name)
+    classes = [each.id for each in answers.classes]
+    return _Measured(runs, len(files), split_digest, classes, home, away, away_name, akin)
 
 
-def _probabilities(network: nn.Module, pixels: Pixels, title: str) -> Floats:
-    """What `network` says of `pixels` `[N, S, S, 3]`, as `[N, C]`."""
-    starts = tqdm(range(0, len(pixels), _BATCH), title, unit="batch")
+def _refuse_unlike(own: _Measured, first: _Measured) -> None:
+    """Only answers to the same question about the same pictures can be compared in pairs."""
+    run = own.runs[0]
+    if own.split_digest != first.split_digest:
+        raise RunError(f"{run}: learned from another split than {first.runs[0]}.")
+    if own.classes != first.classes:
+        raise RunError(
+            f"{run}: tells {', '.join(own.classes)} apart, and {first.runs[0]} "
+            f"{', '.join(first.classes)}."
+        )
+    if own.home.images != first.home.images:
+        raise RunError(
+            f"{run}: was validated on {len(own.home.images)} pictures of the split, and "
+            f"{first.runs[0]} on {len(first.home.images)}. One of them has a data.limit, or left "
+            "out pictures that could not be read."
+        )
+
+
+def _batches(count: int) -> Iterator[list[int]]:
+    for start in range(0, count, _BATCH):
+        yield list(range(start, min(start + _BATCH, count)))
+
+
+def _probabilities(network: nn.Module, batches: Iterable[Pixels]) -> Floats:
+    """What `network` says of `batches` `[N, S, S, 3] uint8`, as `[sum of N, C]`."""
     with torch.no_grad():
-        scores = [
-            network(as_input(torch.from_numpy(np.array(pixels[i : i + _BATCH])))) for i in starts
-        ]
+        scores = [network(as_input(torch.from_numpy(np.array(batch)))) for batch in batches]
     found: Floats = torch.cat(scores).double().softmax(dim=1).numpy()
     return found
 
@@ -287,10 +257,19 @@ def _melanoma(answered: _Answered) -> Measure:
 
 
 def _changed(own: _Measured, other: _Measured | None) -> list[str]:
-    mine = {**choices(own.trained), "checkpoints averaged": own.checkpoints}
+    mine = _choices(own)
     if other is None:
         return [f"{name} {mine[name]}" for name in _TOLD_OF_THE_FIRST]
-    return changes({**choices(other.trained), "checkpoints averaged": other.checkpoints}, mine)
+    return changes(_choices(other), mine)
+
+
+def _choices(measured: _Measured) -> dict[str, Any]:
+    """What the first of its runs chose, and how many went into the mean."""
+    mean = f"{measured.checkpoints} checkpoints of {len(measured.runs)} runs"
+    return {
+        **choices(measured.runs[0]),
+        "weights averaged": mean if measured.checkpoints > 1 else None,
+    }
 
 
 def _read(config: DictConfig) -> list[Recipe]:
@@ -298,35 +277,44 @@ def _read(config: DictConfig) -> list[Recipe]:
     listed = plain(config.recipes).get(config.model.name) or []
     if not listed:
         raise RunError(
-            f"conf/recipes.yaml lists no recipe for {config.model.name}. Name some, as "
-            f"'recipes.{config.model.name}=[{{name:plain,checkpoints:[FILE]}}]'."
+            f"conf/compare.yaml lists no recipe for {config.model.name}. Name some, as "
+            f"'++recipes.{config.model.name}=[{{name:plain,checkpoints:[FILE]}}]'."
         )
     try:
         recipes = msgspec.convert(listed, list[Recipe])
     except msgspec.ValidationError as error:
-        raise RunError(f"conf/recipes.yaml: {error}") from error
+        raise RunError(f"conf/compare.yaml: {error}") from error
     before: list[str] = []
     for recipe in recipes:
         if recipe.name in before:
-            raise RunError(f"conf/recipes.yaml: two recipes are named {recipe.name}.")
+            raise RunError(f"conf/compare.yaml: two recipes are named {recipe.name}.")
         if recipe.against is not None and recipe.against not in before:
             raise RunError(
-                f"conf/recipes.yaml: {recipe.name} is compared with {recipe.against}, which is no "
+                f"conf/compare.yaml: {recipe.name} is compared with {recipe.against}, which is no "
                 f"recipe before it. There are: {', '.join(before) or 'none'}."
             )
         before.append(recipe.name)
     return recipes
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="recipes")
+@hydra.main(version_base="1.3", config_path="../conf", config_name="compare")
 def main(config: DictConfig) -> None:
     """The command; errors of runs and data are told without a traceback."""
-    folder = Path(config.artifacts) / config.model.name
+    name, folder = config.model.name, Path(config.artifacts) / config.model.name
+    if not config.recipes.get(name):
+        print(f"conf/compare.yaml lists no recipe for {name}: nothing to compare.")
+        return
     try:
-        write(compare(config), folder)
+        exported = contract.load(folder).training.split_digest
+        compared = compare(config)
+        if compared.split_digest != exported:
+            raise ArtifactError(
+                f"{folder}: was trained on another split than these runs. Export one of them first."
+            )
+        write(compared, folder)
     except (ArtifactError, DataError, RunError) as error:
         sys.exit(f"error: {error}")
-    print(f"{folder / FILE}: `make evaluate MODEL={config.model.name}` puts it into the card.")
+    print(f"{folder / FILE}: `make evaluate MODEL={name}` puts it into the card.")
 
 
 if __name__ == "__main__":
