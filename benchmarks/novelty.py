@@ -56,9 +56,9 @@ RESULT = Path(__file__).with_suffix(".md")
 CONF = Path(__file__).parents[1] / "conf"
 
 CHANGES: Mapping[str, Callable[[bytes], bytes]] = {
-    "x0.5": lambda data: enlarged(data, 0.5),
-    "x2": lambda data: enlarged(data, 2),
-    "x4": lambda data: enlarged(data, 4),
+    "x0.5": lambda data: enlarged(data, 0.5, 92),
+    "x2": lambda data: enlarged(data, 2, 92),
+    "x4": lambda data: enlarged(data, 4, 92),
     "JPEG 30": lambda data: compressed(data, 30),
     "JPEG 75": lambda data: compressed(data, 75),
 }

@@ -34,7 +34,8 @@ class Targets(msgspec.Struct, frozen=True, kw_only=True):
     warned: float
     """share of true lesions that each quality warning may hit"""
     least_pictures: int
-    """classes with fewer calibration pictures share one bias and one conformal quantile"""
+    """the smallest classes share one bias until they have so many calibration pictures together,
+    and classes with fewer one conformal quantile"""
 
 
 def fit_offsets(

@@ -8,9 +8,9 @@ pictures that the report is of, so that each figure has its pair.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -19,25 +19,29 @@ from msgspec import Meta
 from PIL import Image, ImageEnhance, ImageFilter
 
 from serving.classifier import Classifier
-from serving.pictures import Limits, PictureError, decode, prepare
+from serving.manifest import Preprocessing
+from serving.pictures import Limits, PictureError, Prepared, decode, fit, prepare
 from serving.prediction import predict
 from training.bootstrap import Bools, Bootstrap, Figure, Floats, Measure
 from training.labels import DataError, LabelledPicture
 from training.measures import Integers, area_under_curve, balanced_accuracy
 from training.predictions import Predictions, in_batches
 
-_SAVED_AT = 92
-"""JPEG quality of a picture that was enlarged or shrunk: what programs save at."""
+# The pictures of a data set are trusted more than uploads.
+_LIMITS = Limits(max_bytes=500_000_000, max_pixels=250_000_000)
 
 Positive = Annotated[float, Meta(gt=0)]
+Quality = Annotated[int, Meta(ge=1, le=100)]
 
 
 class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is done to the pictures, from `conf/evaluate.yaml`."""
 
     scales: list[Positive]
-    """times which a picture's sides are enlarged"""
-    qualities: list[Annotated[int, Meta(ge=1, le=100)]]
+    """times which a picture's sides are enlarged, up to the most pixels that are accepted"""
+    saved_at: Quality
+    """JPEG quality of what was enlarged or shrunk: what programs save at"""
+    qualities: list[Quality]
     """JPEG qualities at which it is compressed again"""
     turns: list[Annotated[int, Meta(multiple_of=90)]]
     """degrees by which it is turned"""
@@ -48,7 +52,10 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class CameraFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Figures of the pictures under one change, and what each `gained` over those as they are."""
+    """Figures of the pictures under one change, and what each `gained` over those as they are.
+
+    The intervals of all that was gained, under any change, hold together in 95 of 100.
+    """
 
     name: str
     refused: Figure
@@ -58,91 +65,126 @@ class CameraFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     malignant_auc_gained: Figure | None = None
 
 
+class Cameras(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done to the pictures, and what came of it."""
+
+    settings: CameraSettings
+    changes: list[CameraFigures]
+
+
 def measure(
     model: Classifier,
     pictures: Sequence[LabelledPicture],
     as_they_are: Predictions,
     settings: CameraSettings,
     bootstrap: Bootstrap,
-) -> list[CameraFigures]:
+) -> Cameras:
     """Changes `pictures`, whose predictions are `as_they_are`, in every way of `settings`.
 
     Raises:
         DataError: where a picture cannot be read.
     """
-    figures = []
-    for name, change in _changes(settings):
+    count, truth = bootstrap.pictures, as_they_are.truth
+    figures: list[CameraFigures] = []
+    gained: list[tuple[int, str, Measure]] = []
+    accuracy = balanced_accuracy(truth, as_they_are.prediction)
+    for place, (name, change) in enumerate(_changes(settings)):
         title = f"{model.manifest.name}, {name}"
         parts = list(in_batches(pictures, partial(_answer, model, change), title))
-        prediction = np.concatenate([part.prediction for part in parts])
-        malignant = np.concatenate([part.malignant for part in parts])
         refused = bootstrap.share(np.concatenate([part.refused for part in parts]))
         assert refused is not None
-        accuracy, gained = _pair(
-            bootstrap,
-            balanced_accuracy(as_they_are.truth, prediction),
-            balanced_accuracy(as_they_are.truth, as_they_are.prediction),
-        )
-        area, area_gained = None, None
+        changed = balanced_accuracy(truth, np.concatenate([part.prediction for part in parts]))
+        gained.append((place, "balanced_accuracy_gained", _less(changed, accuracy)))
+        area = None
         if as_they_are.malignant_probability is not None:
-            area, area_gained = _pair(
-                bootstrap,
-                area_under_curve(as_they_are.malignant, malignant),
-                area_under_curve(as_they_are.malignant, as_they_are.malignant_probability),
-            )
+            score = np.concatenate([part.malignant for part in parts])
+            area = area_under_curve(as_they_are.malignant, score)
+            before = area_under_curve(as_they_are.malignant, as_they_are.malignant_probability)
+            gained.append((place, "malignant_auc_gained", _less(area, before)))
         figures.append(
             CameraFigures(
                 name=name,
                 refused=refused,
-                balanced_accuracy=accuracy,
-                balanced_accuracy_gained=gained,
-                malignant_auc=area,
-                malignant_auc_gained=area_gained,
+                balanced_accuracy=bootstrap.figure(changed, count),
+                malignant_auc=None if area is None else bootstrap.figure(area, count),
             )
         )
-    return figures
+    together = bootstrap.simultaneous([measure for *_, measure in gained], [count] * len(gained))
+    for (place, name, _), figure in zip(gained, together, strict=True):
+        if not np.isnan(figure.value):
+            figures[place] = msgspec.structs.replace(figures[place], **{name: figure})
+    return Cameras(settings=settings, changes=figures)
 
 
-def enlarged(data: bytes, scale: float) -> bytes:
-    """The picture in the file `data` with its sides `scale` times as long, as a JPEG."""
-    image = decode(data, Limits()).image
-    width, height = (max(1, round(side * scale)) for side in image.size)
-    return _saved(image.resize((width, height), Image.Resampling.BICUBIC), _SAVED_AT)
+def enlarged(data: bytes, scale: float, quality: int) -> bytes:
+    """The picture in the file `data` with its sides `scale` times as long, as a JPEG.
+
+    It is enlarged to no more pixels than are accepted of an upload.
+    """
+    image = decode(data, _LIMITS).image
+    most = max(1.0, math.sqrt(Limits().max_pixels / (image.width * image.height)))
+    width, height = (max(1, int(side * min(scale, most) + 0.5)) for side in image.size)
+    return _as_jpeg(image.resize((width, height), Image.Resampling.BICUBIC), quality)
 
 
 def compressed(data: bytes, quality: int) -> bytes:
     """The picture in the file `data` as a JPEG of `quality`, as a messenger hands it on."""
-    return _saved(decode(data, Limits()).image, quality)
+    return _as_jpeg(decode(data, _LIMITS).image, quality)
 
 
-def turned(data: bytes, degrees: int) -> bytes:
-    """The picture in the file `data` turned by quarters, no pixel changed."""
-    return _saved(decode(data, Limits()).image.rotate(degrees, expand=True))
+def turned(image: Image.Image, degrees: int) -> Image.Image:
+    """`image` turned by quarters, no pixel changed."""
+    return image.rotate(degrees, expand=True)
 
 
-def lit(data: bytes, light: float) -> bytes:
-    """The picture in the file `data` with its levels times `light`; what is too bright is white."""
-    return _saved(ImageEnhance.Brightness(decode(data, Limits()).image).enhance(light))
+def lit(image: Image.Image, light: float) -> Image.Image:
+    """`image` with its levels times `light`, cut at the highest."""
+    return ImageEnhance.Brightness(image).enhance(light)
 
 
-def blurred(data: bytes, deviation: float) -> bytes:
-    """The picture in the file `data` under a Gaussian of `deviation` shorter sides."""
-    image = decode(data, Limits()).image
-    return _saved(image.filter(ImageFilter.GaussianBlur(deviation * min(image.size))))
+def blurred(image: Image.Image, deviation: float) -> Image.Image:
+    """`image` under a Gaussian of `deviation` shorter sides."""
+    return image.filter(ImageFilter.GaussianBlur(deviation * min(image.size)))
 
 
-def _changes(settings: CameraSettings) -> Iterable[tuple[str, Callable[[bytes], bytes]]]:
+_Change = Callable[[bytes, Preprocessing], Prepared]
+"""From a picture's file to what the network is shown of it once it was changed."""
+
+
+def _changes(settings: CameraSettings) -> Iterable[tuple[str, _Change]]:
     """What is done to a picture, each with its name."""
     for scale in settings.scales:
-        yield f"enlarged x{scale:g}", partial(enlarged, scale=scale)
+        word = "enlarged" if scale > 1 else "shrunk"
+        changed = partial(enlarged, scale=scale, quality=settings.saved_at)
+        yield f"{word} x{scale:g}", partial(_through_a_file, changed)
     for quality in settings.qualities:
-        yield f"JPEG quality {quality}", partial(compressed, quality=quality)
+        changed = partial(compressed, quality=quality)
+        yield f"JPEG quality {quality}", partial(_through_a_file, changed)
     for degrees in settings.turns:
-        yield f"turned by {degrees} degrees", partial(turned, degrees=degrees)
+        yield f"turned by {degrees} degrees", partial(_direct, partial(turned, degrees=degrees))
     for light in settings.lights:
-        yield f"brightness x{light:g}", partial(lit, light=light)
+        yield f"brightness x{light:g}", partial(_direct, partial(lit, light=light))
     for deviation in settings.blurs:
-        yield f"blurred by {100 * deviation:g} %", partial(blurred, deviation=deviation)
+        shown = partial(blurred, deviation=deviation)
+        yield f"blurred by {100 * deviation:g} %", partial(_direct, shown)
+
+
+def _through_a_file(
+    change: Callable[[bytes], bytes], data: bytes, preprocessing: Preprocessing
+) -> Prepared:
+    return prepare(change(data), preprocessing, _LIMITS)
+
+
+def _direct(
+    change: Callable[[Image.Image], Image.Image], data: bytes, preprocessing: Preprocessing
+) -> Prepared:
+    # Shrunk by the decoder as far as `prepare` has it shrunk.
+    upright = decode(data, _LIMITS, 2 * preprocessing.size)
+    image = change(upright.image)
+    pixels, view = fit(image, preprocessing)
+    same = (image.width > image.height) == (upright.width > upright.height)
+    sides = (upright.width, upright.height) if same else (upright.height, upright.width)
+    return Prepared(pixels, view, *sides)
 
 
 class _Answers(msgspec.Struct, frozen=True):
@@ -151,14 +193,11 @@ class _Answers(msgspec.Struct, frozen=True):
     refused: Bools
 
 
-def _answer(
-    model: Classifier, change: Callable[[bytes], bytes], pictures: Sequence[LabelledPicture]
-) -> _Answers:
+def _answer(model: Classifier, change: _Change, pictures: Sequence[LabelledPicture]) -> _Answers:
     prepared = []
     for picture in pictures:
         try:
-            changed = change(Path(picture.path).read_bytes())
-            prepared.append(prepare(changed, model.manifest.preprocessing))
+            prepared.append(change(picture.path.read_bytes(), model.manifest.preprocessing))
         except (OSError, PictureError) as error:
             raise DataError(f"{picture.path}: {error}") from error
     answers = predict(model, [picture.image_id for picture in pictures], prepared)
@@ -170,19 +209,11 @@ def _answer(
     )
 
 
-def _pair(
-    bootstrap: Bootstrap, changed: Measure, as_it_is: Measure
-) -> tuple[Figure | None, Figure | None]:
-    """The figure of the changed pictures, and how much larger it is."""
-    count = bootstrap.pictures
-    return bootstrap.figure(changed, count), bootstrap.difference(changed, as_it_is, count)
+def _less(changed: Measure, as_it_is: Measure) -> Measure:
+    return lambda weights: changed(weights) - as_it_is(weights)
 
 
-def _saved(image: Image.Image, quality: int | None = None) -> bytes:
-    """A file of `image`: a JPEG of `quality`, or one that keeps every level."""
+def _as_jpeg(image: Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
-    if quality is None:
-        image.save(buffer, "PNG", compress_level=1)
-    else:
-        image.save(buffer, "JPEG", quality=quality)
+    image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

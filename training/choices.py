@@ -37,7 +37,7 @@ def made_by(run: Path, checkpoints: Sequence[Path]) -> dict[str, Any]:
         "model": {
             **model,
             "weights": history.weights,
-            "weights_scale": weights.get("scale"),
+            "weights_scale": None if weights.get("checkpoints") else weights.get("scale"),
             "teacher": teacher,
         },
         "augmentation": config["augmentation"],
@@ -57,14 +57,16 @@ def made_by(run: Path, checkpoints: Sequence[Path]) -> dict[str, Any]:
 
 def choices(run: Path) -> dict[str, Any]:
     """What `run` chose, by name."""
-    told = made_by(run, [])
+    told, data = made_by(run, []), read_config(run).data
     chosen = {key: value for key, value in told.items() if key not in _OUTCOMES}
     # The model's epochs again.
     chosen["trainer"] = {k: v for k, v in chosen["trainer"].items() if k != "max_epochs"}
     chosen["data"] = " + ".join(chosen["data"])
+    chosen |= {f"data.{name}": data.get(name) for name in ("duplicates", "unreadable", "limit")}
     chosen["model"] = {k: v for k, v in chosen["model"].items() if k not in _NAMES}
     if "gone_on_from" in chosen:
-        chosen["gone_on_from"] = f"{len(chosen['gone_on_from'])} runs"
+        # Their weights are told by their hashes above.
+        del chosen["gone_on_from"]
     return {name.removeprefix("model."): value for name, value in _flat(chosen).items()}
 
 

@@ -11,7 +11,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import hydra
 import msgspec
@@ -39,7 +39,6 @@ from training.finished import (
     find_run,
     load_network,
     read_config,
-    refuse_more_sets,
     runs_of,
     sets_of,
 )
@@ -99,7 +98,7 @@ def compare(config: DictConfig) -> Comparison:
                 hours=sum(record.read(run).seconds for run in own.runs) / 3600,
                 figures=_figures(own, other, config.resamples),
                 against=against,
-                chosen_here=any(Path(file).stem == "best" for file in recipe.checkpoints),
+                chosen_here=_was_chosen_here(own),
                 akin=own.akin,
             )
         )
@@ -132,7 +131,7 @@ class _Measured(msgspec.Struct, frozen=True):
     """A recipe's network at work: on the validation split and, where there is one, elsewhere."""
 
     runs: list[Path]
-    checkpoints: int
+    checkpoints: list[Path]
     split_digest: str
     classes: list[str]
     home: _Answered
@@ -147,13 +146,13 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     pictures = read_config_sets(trained)
     split_digest = digest(pictures.parts)
     runs = runs_of(files, split_digest)
-    refuse_more_sets(runs, sets_of(trained))
+    sets = {name for run in runs for name in sets_of(read_config(run))}
     answers = read_answers(trained, pictures)
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
     network = load_network(trained, files, len(answers.classes))
     title = f"{recipe.name}: renewing the norms"
-    renew(network, learned_from.drawn(config.norms, _BATCH, _SEED, title))
+    renew(network, learned_from.drawn(config.norms.pictures, _BATCH, _SEED, title))
     prior = np.exp(log_prior(learned_from.labels))
     flags = np.array([each.malignant for each in answers.classes])
 
@@ -168,7 +167,7 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
             groups=[picture.group for picture in listed],
             labels=labels,
             is_malignant=flags[labels],
-            is_melanoma=np.array([picture.label == MELANOMA for picture in listed]),
+            is_melanoma=np.array([(p.diagnosis or p.label) == MELANOMA for p in listed]),
             decision=np.argmax(probability / prior**config.tilt, axis=1),
             malignant=probability[:, flags].sum(axis=1),
         )
@@ -183,17 +182,20 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
         cache = open_cache(listed, read_preprocessing(trained), Path(config.cache_dir).expanduser())
         if cache.problems:
             raise DataError(f"{describe(cache.problems.values())}\nTake them out of the table.")
-        away_name, akin = described.name, [n for n in described.akin if n in sets_of(trained)]
+        away_name, akin = described.name, [n for n in described.akin if n in sets]
         away = answer(listed, (cache.pixels[p] for p in _batches(len(listed))), away_name)
     classes = [each.id for each in answers.classes]
-    return _Measured(runs, len(files), split_digest, classes, home, away, away_name, akin)
+    return _Measured(runs, files, split_digest, classes, home, away, away_name, akin)
 
 
 def _refuse_unlike(own: _Measured, first: _Measured) -> None:
     """Only answers to the same question about the same pictures can be compared in pairs."""
     run = own.runs[0]
     if own.split_digest != first.split_digest:
-        raise RunError(f"{run}: learned from another split than {first.runs[0]}.")
+        raise RunError(
+            f"{run}: learned from another split than {first.runs[0]}. Train both on the same data "
+            "with the same seed."
+        )
     if own.classes != first.classes:
         raise RunError(
             f"{run}: tells {', '.join(own.classes)} apart, and {first.runs[0]} "
@@ -257,29 +259,40 @@ def _melanoma(answered: _Answered) -> Measure:
 
 
 def _changed(own: _Measured, other: _Measured | None) -> list[str]:
-    mine = _choices(own)
+    """What was done otherwise; a mean over several runs is told by what is in it."""
+    if any(len(each.runs) > 1 for each in (own, other) if each is not None):
+        return [_mean(own)]
+    mine = choices(own.runs[0])
     if other is None:
-        return [f"{name} {mine[name]}" for name in _TOLD_OF_THE_FIRST]
-    return changes(_choices(other), mine)
+        return [f"{name} {mine[name]}" for name in _TOLD_OF_THE_FIRST if name in mine]
+    if own.runs == other.runs:
+        return [_mean(own)]
+    return changes(choices(other.runs[0]), mine)
 
 
-def _choices(measured: _Measured) -> dict[str, Any]:
-    """What the first of its runs chose, and how many went into the mean."""
-    mean = f"{measured.checkpoints} checkpoints of {len(measured.runs)} runs"
-    return {
-        **choices(measured.runs[0]),
-        "weights averaged": mean if measured.checkpoints > 1 else None,
-    }
+def _mean(measured: _Measured) -> str:
+    """The checkpoints in it, each by its run's folder and its name."""
+    named = [f"{file.parent.parent.name}/{file.stem}" for file in measured.checkpoints]
+    return named[0] if len(named) == 1 else f"the mean of {', '.join(named)}"
+
+
+def _was_chosen_here(measured: _Measured) -> bool:
+    """Whether one of its checkpoints, or of those it learned from, is the best on validation."""
+    configs = [read_config(run).model for run in measured.runs]
+    before = [
+        Path(file)
+        for config in configs
+        for group in ("weights", "teacher")
+        for file in config.get(group, {}).get("checkpoints") or ()
+    ]
+    return any(file.stem == "best" for file in [*measured.checkpoints, *before])
 
 
 def _read(config: DictConfig) -> list[Recipe]:
     """The recipes of the model, each with the one that it is compared with."""
-    listed = plain(config.recipes).get(config.model.name) or []
+    listed = plain(config.recipes).get(config.model.name)
     if not listed:
-        raise RunError(
-            f"conf/compare.yaml lists no recipe for {config.model.name}. Name some, as "
-            f"'++recipes.{config.model.name}=[{{name:plain,checkpoints:[FILE]}}]'."
-        )
+        raise RunError(_none_listed(config.model.name))
     try:
         recipes = msgspec.convert(listed, list[Recipe])
     except msgspec.ValidationError as error:
@@ -297,12 +310,19 @@ def _read(config: DictConfig) -> list[Recipe]:
     return recipes
 
 
+def _none_listed(name: str) -> str:
+    return (
+        f"conf/compare.yaml lists no recipe for {name}, so nothing was compared. Name some there, "
+        f"or as '++recipes.{name}=[{{name:plain,checkpoints:[FILE]}}]'."
+    )
+
+
 @hydra.main(version_base="1.3", config_path="../conf", config_name="compare")
 def main(config: DictConfig) -> None:
     """The command; errors of runs and data are told without a traceback."""
     name, folder = config.model.name, Path(config.artifacts) / config.model.name
     if not config.recipes.get(name):
-        print(f"conf/compare.yaml lists no recipe for {name}: nothing to compare.")
+        print(_none_listed(name))
         return
     try:
         exported = contract.load(folder).training.split_digest

@@ -320,7 +320,7 @@ def _title(classes: int) -> str:
 def _unfitted(
     trained: DictConfig,
     history: record.Record,
-    made_by: dict[str, Any],
+    config: dict[str, Any],
     pictures: Pictures,
     learned_from: Sequence[LabelledPicture],
     answers: Answers,
@@ -352,7 +352,7 @@ def _unfitted(
             datasets=_datasets(pictures.sets, learned_from),
             split_digest=history.split_digest,
             seed=trained.seed,
-            config=made_by,
+            config=config,
             versions=history.versions,
             commit=history.commit,
         ),

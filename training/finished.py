@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 
 import hydra
 import torch
@@ -103,7 +104,7 @@ def refuse_more_sets(runs: Iterable[Path], own: Sequence[str]) -> None:
 
 def sets_of(trained: DictConfig) -> list[str]:
     """The names of the sets that a run of this configuration learns from."""
-    return [trained.data.name, *(each.name for each in trained.data.extra.values())]
+    return [trained.data.name, *(each.name for each in (trained.data.get("extra") or {}).values())]
 
 
 def load_network(trained: DictConfig, checkpoints: Sequence[Path], classes: int) -> nn.Module:
@@ -148,5 +149,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror})") from error
+    except (EOFError, KeyError, RuntimeError, TypeError, UnpicklingError) as error:
+        raise RunError(f"{path}: is no checkpoint of a run ({error})") from error
     prefix = "network."
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -7,7 +7,7 @@ import numpy as np
 
 from serving.manifest import Manifest, Metric
 from training.bootstrap import Bools, Bootstrap, Figure, Floats, Measure
-from training.cameras import CameraFigures
+from training.cameras import Cameras
 from training.groups import Groups
 from training.heatmaps import HeatmapFigures
 from training.measures import (
@@ -148,7 +148,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     heatmaps: HeatmapFigures | None = None
     travel: list[TravelFigures] = []
     refusals: RefusalFigures | None = None
-    cameras: list[CameraFigures] = []
+    cameras: Cameras | None = None
 
 
 def evaluate(

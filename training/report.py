@@ -139,7 +139,7 @@ def report(
         else None,
         cameras=cameras.measure(model, read, collected, settings.cameras, bootstrap)
         if strangers
-        else [],
+        else None,
     )
     _write_files(out, model.manifest, collected, evaluation, command, recipes)
     if predictions_file is not None:

@@ -42,8 +42,8 @@ from training.norms import renew
 from training.teacher import Teacher, load_teacher
 from training.weights import WeightsError, start_from
 
-_RENEWING = 2048
-"""Pictures that the statistics of a teacher's norms are renewed on."""
+_BATCH = 64
+"""Pictures that a teacher's norms are renewed on at a time."""
 
 
 def train(config: DictConfig) -> float:
@@ -69,7 +69,7 @@ def train(config: DictConfig) -> float:
         if seen.side != teacher.side:
             seen = decode(config, pictures, answers, teacher.side).part("train")
         title = "renewing the teacher's norms"
-        renew(teacher.network, seen.drawn(_RENEWING, 64, config.seed, title))
+        renew(teacher.network, seen.drawn(config.norms.pictures, _BATCH, config.seed, title))
     split_digest = digest(pictures.parts)
     # From here on a picture is a row of the cache and a class.
     del pictures
@@ -106,10 +106,10 @@ def train(config: DictConfig) -> float:
 
 def _first_network(config: DictConfig, classes: int, split_digest: str) -> tuple[nn.Module, str]:
     """The network before its training, and what to write down about where its weights came from."""
-    network: nn.Module = hydra.utils.instantiate(config.model.network, classes=classes)
     weights = plain(config.model.weights)
     files = [Path(each) for each in weights.pop("checkpoints", None) or ()]
     if not files:
+        network: nn.Module = hydra.utils.instantiate(config.model.network, classes=classes)
         return network, start_from(network, **weights)
     runs = runs_of(files, split_digest)
     refuse_more_sets(runs, sets_of(config))

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from serving.classifier import Classifier
+from serving.pictures import Limits
 from tests.artifact_factory import make_artifact
 from tests.drawings import draw_flat, draw_lesion, encode
 from training.bootstrap import Bootstrap
@@ -24,7 +25,9 @@ from training.cameras import (
 from training.labels import DataError, LabelledPicture
 from training.predictions import Predictions, collect, predict_files
 
-SETTINGS = CameraSettings(scales=[0.5, 2], qualities=[40], turns=[90], lights=[0.1], blurs=[0.01])
+SETTINGS = CameraSettings(
+    scales=[0.5, 2], saved_at=92, qualities=[40], turns=[90], lights=[0.1], blurs=[0.01]
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +55,9 @@ def as_they_are(model: Classifier, lesions: list[LabelledPicture]) -> Prediction
     return collect(model.manifest.classes, *predict_files(model, lesions))
 
 
-def pixels(data: bytes) -> np.ndarray:
+def size(data: bytes) -> tuple[int, int]:
     with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"), float)
+        return image.size
 
 
 def test_a_figure_stands_beside_that_of_the_same_pictures(
@@ -62,9 +65,9 @@ def test_a_figure_stands_beside_that_of_the_same_pictures(
 ) -> None:
     plain = as_they_are(model, lesions)
     bootstrap = Bootstrap(plain.groups, 100, 0)
-    figures = measure(model, lesions, plain, SETTINGS, bootstrap)
+    figures = measure(model, lesions, plain, SETTINGS, bootstrap).changes
     assert [each.name for each in figures] == [
-        "enlarged x0.5",
+        "shrunk x0.5",
         "enlarged x2",
         "JPEG quality 40",
         "turned by 90 degrees",
@@ -98,16 +101,35 @@ def test_a_picture_that_cannot_be_read_is_named(
 
 
 def test_changes_are_what_they_are_called() -> None:
-    data = encode(draw_lesion(1, 120, 90), "PNG")
-    before = pixels(data)
-    with Image.open(io.BytesIO(enlarged(data, 2.5))) as image:
-        assert image.size == (300, 225)
+    image = draw_lesion(1, 120, 90)
+    data, before = encode(image, "PNG"), np.asarray(image, float)
+    assert size(enlarged(data, 2.5, 92)) == (300, 225)
     assert len(compressed(data, 30)) < len(compressed(data, 75)) < len(data)
-    np.testing.assert_array_equal(pixels(turned(data, 90)), np.rot90(before))
-    np.testing.assert_allclose(pixels(lit(data, 0.8)), 0.8 * before, atol=1)
-    np.testing.assert_allclose(pixels(lit(data, 1.2)), (1.2 * before).clip(0, 255), atol=1)
-    soft = pixels(blurred(data, 0.02))
+    np.testing.assert_array_equal(np.asarray(turned(image, 90)), np.rot90(before))
+    np.testing.assert_allclose(np.asarray(lit(image, 0.8)), 0.8 * before, atol=1)
+    np.testing.assert_allclose(np.asarray(lit(image, 1.2)), (1.2 * before).clip(0, 255), atol=1)
+    soft = np.asarray(blurred(image, 0.02), float)
     assert np.abs(np.diff(soft, axis=1)).mean() < 0.7 * np.abs(np.diff(before, axis=1)).mean()
+
+
+def test_a_large_picture_is_enlarged_to_what_is_accepted() -> None:
+    width, height = size(enlarged(encode(draw_flat(4000, 3000)), 4, 50))
+    assert width / height == pytest.approx(4 / 3, abs=1e-3)
+    assert width * height == pytest.approx(Limits().max_pixels, rel=1e-3)
+
+
+def test_a_large_picture_turned_is_told_the_same(
+    model: Classifier, lesions: list[LabelledPicture]
+) -> None:
+    # As with an upload, its decoder shrinks it.
+    large = lesions[0].path.with_name("large.jpg")
+    large.write_bytes(encode(draw_lesion(0, 1600, 1200)))
+    lesions[0] = msgspec.structs.replace(lesions[0], path=large)
+    plain = as_they_are(model, lesions)
+    only = msgspec.structs.replace(SETTINGS, scales=[], qualities=[], lights=[], blurs=[])
+    [turned_by] = measure(model, lesions, plain, only, Bootstrap(plain.groups, 100, 0)).changes
+    assert turned_by.balanced_accuracy_gained is not None
+    assert turned_by.balanced_accuracy_gained.value == 0
 
 
 def test_only_quarters_are_turned_by() -> None:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from serving import manifest as contract
 from serving.manifest import ArtifactError
-from tests.training.drawn_sets import compose, draw_ham10000
+from tests.training.drawn_sets import CONF, compose, draw_ham10000
 from training import comparison as held
+from training.cameras import CameraSettings
 from training.card.recipes import section
 from training.compare import compare
 from training.comparison import FILE, Comparison, write
+from training.evaluate import evaluate_artifact
 from training.export import export
 from training.finished import RunError, load_network, read_config
 from training.learner import as_input
 from training.norms import renew
+from training.refusals import RefusalSettings
+from training.report import ReportSettings
 from training.train import decode, read_answers, read_config_sets, train
 
 
@@ -43,7 +49,8 @@ def listed(root: Path, *entries: str) -> list[str]:
     written = []
     for entry in entries:
         name, runs, *rest = entry.split(";")
-        files = ",".join(f"{root}/{run}/checkpoints/last.ckpt" for run in runs.split("+"))
+        named = (run if "/" in run else f"{run}/last" for run in runs.split("+"))
+        files = ",".join(f"{root}/{each.replace('/', '/checkpoints/')}.ckpt" for each in named)
         written.append("{" + ",".join([f"name:{name}", f"checkpoints:[{files}]", *rest]) + "}")
     return [
         f"recipes.mobilenet=[{','.join(written)}]",
@@ -55,20 +62,23 @@ def listed(root: Path, *entries: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def comparison(root: Path) -> Comparison:
-    entries = listed(root, "short;short", "long;long", "twice;short+short;against:short")
-    return compare(compose("compare", root / "short", *entries))
+    entries = listed(
+        root, "short;short", "long;long", "twice;short+short;against:short", "best;long/best"
+    )
+    akin = "travel.other_clinics.akin=[HAM10000]"
+    return compare(compose("compare", root / "short", *entries, akin))
 
 
 def test_what_a_recipe_does_otherwise_is_read_from_its_run(comparison: Comparison) -> None:
-    short, long, twice = comparison.recipes
+    short, long, twice, _ = comparison.recipes
     assert "epochs 1" in short.changed
     assert set(long.changed) == {"preprocessing.size 64 → 48", "epochs 1 → 3", "mixup none → 0.2"}
     assert (long.against, twice.against) == ("short", "short")
-    assert twice.changed == ["weights averaged none → 2 checkpoints of 1 runs"]
+    assert twice.changed == ["the mean of short/last, short/last"]
 
 
 def test_the_same_weights_differ_in_nothing(comparison: Comparison) -> None:
-    short, long, twice = comparison.recipes
+    short, long, twice, _ = comparison.recipes
     assert all(each.difference is None for each in short.figures)
     differences = [each.difference for each in twice.figures if each.difference]
     assert len(differences) == 4
@@ -108,12 +118,26 @@ def test_the_card_has_a_row_for_each_recipe(root: Path, comparison: Comparison) 
     assert found == comparison
     assert held.read(folder, "another") is None
     rows = [line for line in section(found).splitlines() if line.startswith("| ")]
-    assert [row.split(" | ")[0] for row in rows[2:]] == ["| short", "| long", "| twice"]
+    assert [row.split(" | ")[0] for row in rows[2:]] == ["| short", "| long", "| twice", "| best ‡"]
     assert "mixup none → 0.2" in rows[3]
     assert section(None) == ""
 
+    assert "‡ One of its checkpoints" in section(found)
+    assert "**“short”, “long”, “twice” and “best” learned from HAM10000, whose" in section(found)
     # The page of a model shows the card, too, and no HTML in it.
     assert "<" not in section(found)
+    settings = ReportSettings.read(OmegaConf.load(CONF / "evaluate.yaml"))
+    settings = msgspec.structs.replace(
+        settings,
+        resamples=100,
+        refusals=RefusalSettings(drawings=1, photographs=None),
+        cameras=CameraSettings(
+            scales=[], saved_at=92, qualities=[50], turns=[], lights=[], blurs=[]
+        ),
+    )
+    pictures = read_config_sets(read_config(root / "short"))
+    evaluate_artifact(folder, pictures, settings)
+    assert section(found) in (folder / "report" / "README.md").read_text(encoding="utf-8")
     (folder / FILE).write_text("{}")
     with pytest.raises(ArtifactError, match="Make it again with `make compare`"):
         held.read(folder, comparison.split_digest)

@@ -38,7 +38,9 @@ SETTINGS = ReportSettings(
     groups=GroupSettings(age_bands=[50], least_of_class=2),
     heatmaps=HeatmapSettings(centre=0.25, hottest=0.2, blur=0.1),
     refusals=RefusalSettings(drawings=1, photographs=None),
-    cameras=CameraSettings(scales=[2], qualities=[50], turns=[90], lights=[0.8], blurs=[0.01]),
+    cameras=CameraSettings(
+        scales=[2], saved_at=90, qualities=[50], turns=[90], lights=[0.8], blurs=[0.01]
+    ),
 )
 MALIGNANT = {c.id for c in SEVEN if c.malignant}
 

@@ -13,7 +13,7 @@ from tests.artifact_factory import SEVEN, TWO, make_artifact
 from tests.training.answered import calibrated_predictions
 from training import card, groups, plots
 from training.bootstrap import Bootstrap, Figure
-from training.cameras import CameraFigures
+from training.cameras import CameraFigures, Cameras, CameraSettings
 from training.data.sets import TravelSet
 from training.groups import GroupSettings
 from training.heatmaps import Guessed, HeatmapFigures, HeatmapSettings
@@ -27,6 +27,9 @@ from training.travel import compare
 LIKE_THE_MIDDLE = Figure(value=0.0, low=-0.01, high=0.01, n=900)
 ABOVE = Figure(value=0.1, low=0.08, high=0.12, n=900)
 BELOW = Figure(value=-0.1, low=-0.12, high=-0.08, n=900)
+
+
+CAMERAS = CameraSettings(scales=[2], saved_at=92, qualities=[30], turns=[], lights=[], blurs=[0.01])
 
 
 @pytest.fixture(scope="module")
@@ -71,22 +74,30 @@ def evaluation(predictions: Predictions, manifest: Manifest) -> Evaluation:
             strangers=[Refused(name="skin", share=Figure(value=0.97, low=0.93, high=0.99, n=150))],
             photographs=Figure(value=0.88, low=0.81, high=0.94, n=70),
         ),
-        cameras=[
-            CameraFigures(
-                name="enlarged x2",
-                refused=Figure(value=0.06, low=0.04, high=0.08, n=900),
-                balanced_accuracy=Figure(value=0.61, low=0.55, high=0.66, n=900),
-                balanced_accuracy_gained=ABOVE,
-            ),
-            CameraFigures(
-                name="blurred by 1 %",
-                refused=Figure(value=0.07, low=0.05, high=0.09, n=900),
-                balanced_accuracy=Figure(value=0.51, low=0.45, high=0.56, n=900),
-                balanced_accuracy_gained=BELOW,
-                malignant_auc=Figure(value=0.81, low=0.75, high=0.86, n=900),
-                malignant_auc_gained=BELOW,
-            ),
-        ],
+        cameras=Cameras(
+            settings=CAMERAS,
+            changes=[
+                CameraFigures(
+                    name="enlarged x2",
+                    refused=Figure(value=0.06, low=0.04, high=0.08, n=900),
+                    balanced_accuracy=Figure(value=0.61, low=0.55, high=0.66, n=900),
+                    balanced_accuracy_gained=ABOVE,
+                ),
+                CameraFigures(
+                    name="blurred by 1 %",
+                    refused=Figure(value=0.07, low=0.05, high=0.09, n=900),
+                    balanced_accuracy=Figure(value=0.51, low=0.45, high=0.56, n=900),
+                    balanced_accuracy_gained=BELOW,
+                    malignant_auc=Figure(value=0.81, low=0.75, high=0.86, n=900),
+                    malignant_auc_gained=BELOW,
+                ),
+                CameraFigures(
+                    name="JPEG quality 30",
+                    refused=Figure(value=0.07, low=0.05, high=0.09, n=900),
+                    balanced_accuracy_gained=BELOW,
+                ),
+            ],
+        ),
     )
 
 
@@ -144,14 +155,15 @@ def test_the_card_says_what_calibrates_the_probabilities(
     biased = msgspec.structs.replace(manifest, logit_biases=biases)
     told = card.write(biased, evaluation, {}, ["again"])
     assert alone not in told
-    assert f"these biases are then added to them: {manifest.class_ids[0]} -0.25. All" in told
+    assert (
+        f"a bias is added for each class: {manifest.class_ids[0]} \N{MINUS SIGN}0.25 (the" in told
+    )
 
 
 def test_changes_that_cost_accuracy_are_named(text: str) -> None:
     section = text.split("## Any camera")[1].split("\n## ")[0]
-    assert (
-        "**Balanced accuracy is lower beyond chance where pictures are blurred by 1 %.**" in section
-    )
+    assert "lower after these changes: blurred by 1 %, JPEG quality 30.**" in section
+    assert "saved as JPEG of quality 92" in section
     row = next(line for line in section.splitlines() if line.startswith("| enlarged x2 "))
     assert "0.610 (0.550 to 0.660)" in row
     # Refused pictures are told where all that is refused is.

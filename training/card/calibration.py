@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from serving.manifest import Manifest
 from training.bootstrap import Figure
-from training.card.markdown import DASH, images, interval, table
+from training.card.markdown import DASH, MINUS, images, interval, table
 from training.metrics import Evaluation
 from training.plots.canvas import Plot
 
@@ -37,7 +37,7 @@ def section(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot
     ]
     lines = [
         "## Calibration",
-        f"Whether a probability means what it says. {_told(manifest)} The "
+        f"This is about whether the probabilities mean what they say. {_told(manifest)} The "
         "error is the mean gap, over 15 bins, between the probability given and the share that "
         f"turned out so, over {evaluation.pictures} pictures. Even a perfectly calibrated model "
         "would score some error on so few; the last column is what it stays below in 95 of 100 "
@@ -54,14 +54,16 @@ def section(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot
 def _told(manifest: Manifest) -> str:
     """What was fitted, and where."""
     biases = ", ".join(
-        f"{id} {bias:+.2f}" for id, bias in manifest.logit_biases.items() if bias != 0
+        f"{id} {bias:+.2f}".replace("-", MINUS)
+        for id, bias in manifest.logit_biases.items()
+        if bias != 0
     )
     divided = f"A temperature of {manifest.temperature:.3f} divides the logits"
     if not biases:
         return f"{divided}; it was fitted on the calibration split."
     return (
-        f"{divided}, and these biases are then added to them: {biases}. All were fitted on the "
-        "calibration split."
+        f"{divided}; then a bias is added for each class: {biases} (the smallest classes share "
+        "one). All were fitted on the calibration split."
     )
 
 

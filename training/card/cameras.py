@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from training.card.markdown import either, images, interval, signed, table
+from training.cameras import CameraFigures
+from training.card.markdown import images, interval, signed, table
 from training.metrics import Evaluation
 from training.plots.canvas import Plot
 
 
 def section(evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
     """A row for each change; nothing where none was tried."""
-    if not evaluation.cameras:
+    tried = evaluation.cameras
+    if tried is None:
         return ""
     rows = [
         [
@@ -20,29 +22,29 @@ def section(evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
             signed(each.balanced_accuracy_gained),
             signed(each.malignant_auc_gained),
         ]
-        for each in evaluation.cameras
+        for each in tried.changes
     ]
     lines = [
         "## Any camera",
-        f"The same {evaluation.pictures} pictures, changed as other cameras and programs would "
-        "change them, and how much larger each figure is than of the pictures as they are, over "
-        "the same lesions drawn again: what does not hold zero is no chance. Brightness is of the "
-        "levels, a blur is the standard deviation of a Gaussian in shorter sides. Enlarged and "
-        "shrunk pictures were saved as JPEG of quality 92, turned, lit and blurred ones without "
-        "loss.",
+        f"The same {evaluation.pictures} pictures, changed as other cameras and programs might "
+        "change them. What is gained is how much larger a figure is than on the unchanged "
+        "pictures; its 95 % interval is over the same lesions drawn again, and wide enough to hold "
+        "for all rows together. Enlarged and shrunk pictures were saved as JPEG of quality "
+        f"{tried.settings.saved_at}. Brightness multiplies the levels; a blur is the standard "
+        "deviation of a Gaussian in percent of the shorter side.",
         table(["", "balanced accuracy", "gained", "gained in AUC, malignant"], rows),
-        _judged(evaluation),
+        _judged(tried.changes),
     ]
     return "\n\n".join([*lines, *images(plots, "cameras")])
 
 
-def _judged(evaluation: Evaluation) -> str:
-    """Which changes cost balanced accuracy beyond chance."""
+def _judged(changes: Sequence[CameraFigures]) -> str:
+    """After which changes balanced accuracy is lower."""
     worse = [
         each.name
-        for each in evaluation.cameras
+        for each in changes
         if each.balanced_accuracy_gained is not None and each.balanced_accuracy_gained.high < 0
     ]
     if not worse:
-        return "No change costs balanced accuracy beyond chance."
-    return f"**Balanced accuracy is lower beyond chance where pictures are {either(worse)}.**"
+        return "No change was shown to lower balanced accuracy."
+    return f"**Balanced accuracy is lower after these changes: {', '.join(worse)}.**"

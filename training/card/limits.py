@@ -72,4 +72,4 @@ def _travelled(evaluation: Evaluation) -> str:
     if not evaluation.travel:
         return ""
     names = either([each.name for each in evaluation.travel], "and")
-    return f"\nThe pictures of {names} lie where `travel` in conf/evaluate.yaml says."
+    return f"\nThe pictures of {names} lie where conf/travel says."

@@ -8,7 +8,7 @@ from training.bootstrap import Figure
 from training.measures import FEW
 from training.plots.canvas import Plot
 
-_MINUS = "\N{MINUS SIGN}"
+MINUS = "\N{MINUS SIGN}"
 DASH = "-"
 """Where a table has nothing to say."""
 
@@ -45,7 +45,7 @@ def interval(figure: Figure | None, digits: int = 3, *, brackets: bool = True) -
         return "unknown"
     bounds = f"{figure.low:.{digits}f} to {figure.high:.{digits}f}"
     text = f"{figure.value:.{digits}f}" + (f" ({bounds})" if brackets else f", {bounds}")
-    return text.replace("-", _MINUS)
+    return text.replace("-", MINUS)
 
 
 def signed(figure: Figure | None, digits: int = 3) -> str:
@@ -53,7 +53,7 @@ def signed(figure: Figure | None, digits: int = 3) -> str:
     if figure is None:
         return DASH
     value, low, high = (f"{x:+.{digits}f}" for x in (figure.value, figure.low, figure.high))
-    return f"{value} ({low} to {high})".replace("-", _MINUS)
+    return f"{value} ({low} to {high})".replace("-", MINUS)
 
 
 def mark(pictures: int) -> str:

@@ -33,12 +33,15 @@ def section(comparison: Comparison | None) -> str:
     lines = [
         "## What helped",
         f"Recipes were chosen on {comparison.pictures} pictures of {comparison.lesions} lesions of "
-        f"the validation split{elsewhere}, never on the test split. Networks are compared as they "
-        "left training, before anything was fitted; decisions are those of the largest "
-        f"probability over its prior to the power of {comparison.tilt:g}. Behind each figure "
-        "stands how much larger it is than that of the recipe it is compared with, on the same "
-        "pictures. Every interval holds in 95 of 100 by itself: of twenty differences that "
-        "are none, one looks like one. A run has one seed and says nothing about others.",
+        f"the validation split{elsewhere}, never on the test split. Networks are compared with "
+        "their norms renewed, before anything was fitted on the calibration split; the decision is "
+        "the class whose probability over its prior to the power of "
+        f"{comparison.tilt:g} is the largest. After each figure comes how much larger it is than "
+        "that of the recipe named in brackets, on the same pictures. Each 95 % interval stands by "
+        "itself: of twenty comparisons without a real difference, about one will seem to show one. "
+        "Each run was trained once, so the intervals do not tell how much a second run would "
+        "differ. Hours are of the runs whose weights went in, not of those that they learned from "
+        "or went on from.",
         table(["recipe", "what is otherwise", *shown.values(), "hours"], rows),
         _chosen_here(comparison),
         _akin(comparison),
@@ -70,8 +73,8 @@ def _chosen_here(comparison: Comparison) -> str:
     if not any(recipe.chosen_here for recipe in comparison.recipes):
         return ""
     return (
-        f"{_CHOSEN_HERE} One of its checkpoints was chosen on these very pictures of the "
-        "validation split, which favours it there."
+        f"{_CHOSEN_HERE} One of its checkpoints, or of those it learned from, was chosen on these "
+        "very pictures of the validation split, which favours it there."
     )
 
 
@@ -80,8 +83,8 @@ def _akin(comparison: Comparison) -> str:
     if not learned:
         return ""
     sets = list(dict.fromkeys(name for recipe in learned for name in recipe.akin))
+    names = either([f"“{recipe.name}”" for recipe in learned], "and")
     return (
-        f"**{either([recipe.name for recipe in learned], 'and')} learned from "
-        f"{either(sets, 'and')}, which comes from the same clinics: to them {comparison.away_name} "
-        "are no others any more.**"
+        f"**{names} learned from {either(sets, 'and')}, whose pictures come from the same clinics: "
+        f"for them the column of {comparison.away_name} is not about other clinics.**"
     )

@@ -23,7 +23,7 @@ _HEADER = ["", "share refused", "95 % interval", "pictures"]
 
 def section(evaluation: Evaluation) -> str:
     """Two tables, of what should be refused and of what should not; nothing where not measured."""
-    figures = evaluation.refusals
+    figures, tried = evaluation.refusals, evaluation.cameras
     if figures is None:
         return ""
     unlike: list[tuple[str, Figure | None]] = [
@@ -32,7 +32,7 @@ def section(evaluation: Evaluation) -> str:
     unlike.append(("photographs of other things", figures.photographs))
     like: list[tuple[str, Figure | None]] = [
         (evaluation.dataset, evaluation.refused),
-        *((f"the same, {each.name}", each.refused) for each in evaluation.cameras),
+        *((f"the same, {each.name}", each.refused) for each in (tried.changes if tried else [])),
         *(
             (each.name, figure.away)
             for each in evaluation.travel

@@ -44,6 +44,7 @@ def draw(
     compared = evaluation.groups
     if compared is not None:
         plots.append(save(folder, groups.GROUPS, lambda: groups.forest(compared)))
-    if evaluation.cameras:
-        plots.append(save(folder, cameras.CAMERAS, lambda: cameras.forest(evaluation.cameras)))
+    tried = evaluation.cameras
+    if tried is not None:
+        plots.append(save(folder, cameras.CAMERAS, lambda: cameras.forest(tried.changes)))
     return {Path(plot.file).stem: plot for plot in plots}

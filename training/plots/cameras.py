@@ -15,8 +15,8 @@ from training.plots.canvas import INK, RED, Plot
 CAMERAS = Plot(
     "cameras.png",
     "Balanced accuracy and AUC gained by each change to the pictures",
-    "How much larger each figure is where the same pictures are changed, in points, with its 95 % "
-    "interval. Red is lower beyond chance.",
+    "How much larger each figure is where the same pictures are changed, in points, with 95 % "
+    "intervals that hold for all rows together. Red lies below zero.",
 )
 
 
