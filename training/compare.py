@@ -72,6 +72,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     checkpoints: Annotated[list[str], Meta(min_length=1)]
+    start_share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    size: Annotated[int, Meta(ge=1)] | None = None
     against: str | None = None
 
 
@@ -130,6 +132,7 @@ class _Answered(msgspec.Struct, frozen=True):
 class _Measured(msgspec.Struct, frozen=True):
     """A recipe's network at work: on the validation split and, where there is one, elsewhere."""
 
+    recipe: Recipe
     runs: list[Path]
     checkpoints: list[Path]
     split_digest: str
@@ -143,6 +146,7 @@ class _Measured(msgspec.Struct, frozen=True):
 def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     files = [Path(each) for each in recipe.checkpoints]
     trained = read_config(find_run(str(files[0].parent.parent), config.model.name))
+    trained.model.preprocessing.size = recipe.size or trained.model.preprocessing.size
     pictures = read_config_sets(trained)
     split_digest = digest(pictures.parts)
     runs = runs_of(files, split_digest)
@@ -150,7 +154,7 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     answers = read_answers(trained, pictures)
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
-    network = load_network(trained, files, len(answers.classes))
+    network = load_network(trained, files, len(answers.classes), recipe.start_share)
     title = f"{recipe.name}: renewing the norms"
     renew(network, learned_from.drawn(config.norms.pictures, _BATCH, _SEED, title))
     prior = np.exp(log_prior(learned_from.labels))
@@ -185,7 +189,7 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
         away_name, akin = described.name, [n for n in described.akin if n in sets]
         away = answer(listed, (cache.pixels[p] for p in _batches(len(listed))), away_name)
     classes = [each.id for each in answers.classes]
-    return _Measured(runs, files, split_digest, classes, home, away, away_name, akin)
+    return _Measured(recipe, runs, files, split_digest, classes, home, away, away_name, akin)
 
 
 def _refuse_unlike(own: _Measured, first: _Measured) -> None:
@@ -260,20 +264,27 @@ def _melanoma(answered: _Answered) -> Measure:
 
 def _changed(own: _Measured, other: _Measured | None) -> list[str]:
     """What was done otherwise; a mean over several runs is told by what is in it."""
-    if any(len(each.runs) > 1 for each in (own, other) if each is not None):
-        return [_mean(own)]
+    several = any(len(each.runs) > 1 for each in (own, other) if each is not None)
+    if several or (other is not None and own.runs == other.runs):
+        return [_mean(own), *_mixed(own.recipe)]
     mine = choices(own.runs[0])
     if other is None:
-        return [f"{name} {mine[name]}" for name in _TOLD_OF_THE_FIRST if name in mine]
-    if own.runs == other.runs:
-        return [_mean(own)]
-    return changes(choices(other.runs[0]), mine)
+        told = [f"{name} {mine[name]}" for name in _TOLD_OF_THE_FIRST if name in mine]
+    else:
+        told = changes(choices(other.runs[0]), mine)
+    return [*told, *_mixed(own.recipe)]
 
 
 def _mean(measured: _Measured) -> str:
     """The checkpoints in it, each by its run's folder and its name."""
     named = [f"{file.parent.parent.name}/{file.stem}" for file in measured.checkpoints]
     return named[0] if len(named) == 1 else f"the mean of {', '.join(named)}"
+
+
+def _mixed(recipe: Recipe) -> list[str]:
+    """What was done to a network behind its training."""
+    share = [f"{recipe.start_share:.0%} of what it went on from"] if recipe.start_share else []
+    return share + ([f"shown {recipe.size} pixels"] if recipe.size else [])
 
 
 def _was_chosen_here(measured: _Measured) -> bool:

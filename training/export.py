@@ -117,7 +117,10 @@ def export(config: DictConfig) -> Path:
     chosen = checkpoint_files(run, plain(config.checkpoint))
     others = [other for other in runs_of(chosen, history.split_digest) if other != run]
     refuse_more_sets(others, sets_of(trained))
-    network = cast(Network, load_network(trained, chosen, len(answers.classes)))
+    if config.size is not None:
+        trained.model.preprocessing.size = config.size
+    mixed = load_network(trained, chosen, len(answers.classes), config.start_share)
+    network = cast(Network, mixed)
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
     drawn = learned_from.drawn
@@ -143,6 +146,7 @@ def export(config: DictConfig) -> Path:
         config_of_runs = {
             **made_by(run, chosen),
             "averaged_with": [made_by(other, chosen) for other in others],
+            "start_share": float(config.start_share),
         }
         manifest = _unfitted(
             trained, history, config_of_runs, pictures, cached.listed("train"), answers

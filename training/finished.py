@@ -107,18 +107,42 @@ def sets_of(trained: DictConfig) -> list[str]:
     return [trained.data.name, *(each.name for each in (trained.data.get("extra") or {}).values())]
 
 
-def load_network(trained: DictConfig, checkpoints: Sequence[Path], classes: int) -> nn.Module:
+def load_network(
+    trained: DictConfig, checkpoints: Sequence[Path], classes: int, start_share: float = 0.0
+) -> nn.Module:
     """The network of the configuration `trained` with finished weights, in evaluation mode.
 
     It answers so many `classes`, and has the mean of the weights in `checkpoints`: of runs that
     started from the same weights it answers about as well as the networks together would, at the
-    cost of one (Wortsman et al., "Model soups", ICML 2022). What its norms have counted is then of
-    no use: `training.norms.renew` it.
+    cost of one (Wortsman et al., "Model soups", ICML 2022). Of a run that went on from others,
+    `start_share` of these weights is mixed in again, which keeps what the run forgot (Wortsman et
+    al., "Robust fine-tuning of zero-shot models", CVPR 2022). What its norms have counted is then
+    of no use: `training.norms.renew` it.
 
     Raises:
-        RunError: where a checkpoint cannot be read, or they are not of the same network.
+        RunError: where a checkpoint cannot be read, they are not of the same network, or the run
+            went on from none.
     """
     network: nn.Module = hydra.utils.instantiate(trained.model.network, classes=classes)
+    weights = _mean(trained, checkpoints, network)
+    if start_share:
+        start = [Path(each) for each in trained.model.weights.get("checkpoints") or ()]
+        if not start:
+            raise RunError(
+                f"{checkpoints[0]}: its run went on from no other (model.weights.checkpoints), so "
+                "there is no start to mix in. Leave start_share at 0."
+            )
+        before = _mean(trained, start, network)
+        weights = {key: torch.lerp(weights[key], before[key], start_share) for key in weights}
+    own = network.state_dict()
+    network.load_state_dict({key: value.to(own[key].dtype) for key, value in weights.items()})
+    return network.eval()
+
+
+def _mean(
+    trained: DictConfig, checkpoints: Sequence[Path], network: nn.Module
+) -> dict[str, Tensor]:
+    """The mean of the weights in `checkpoints`, each of such a `network`, in float64."""
     states = [_weights(path) for path in checkpoints]
     expected = {key: value.shape for key, value in network.state_dict().items()}
     for path, state in zip(checkpoints, states, strict=True):
@@ -128,13 +152,9 @@ def load_network(trained: DictConfig, checkpoints: Sequence[Path], classes: int)
                 f"({trained.model.architecture}), or than the first of the checkpoints, "
                 f"{checkpoints[0]}."
             )
-    network.load_state_dict(
-        {
-            key: torch.stack([state[key].double() for state in states]).mean(0).to(first.dtype)
-            for key, first in states[0].items()
-        }
-    )
-    return network.eval()
+    return {
+        key: torch.stack([state[key].double() for state in states]).mean(0) for key in states[0]
+    }
 
 
 def mean_of(checkpoints: Sequence[Path]) -> str:

@@ -70,10 +70,11 @@ def comparison(root: Path) -> Comparison:
 
 
 def test_what_a_recipe_does_otherwise_is_read_from_its_run(comparison: Comparison) -> None:
-    short, long, twice, _ = comparison.recipes
+    short, long, twice, best = comparison.recipes
     assert "epochs 1" in short.changed
     assert set(long.changed) == {"preprocessing.size 64 → 48", "epochs 1 → 3", "mixup none → 0.2"}
     assert (long.against, twice.against) == ("short", "short")
+    assert best.changed[-1] == "shown 64 pixels"
     assert twice.changed == ["the mean of short/last, short/last"]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from serving.classifier import Classifier
 from tests.training.drawn_sets import compose, draw_ham10000
 from training import record
+from training.card import origin
 from training.choices import made_by
 from training.export import export
 from training.finished import RunError, checkpoint_files, load_network, read_config
@@ -154,6 +155,31 @@ def test_a_run_goes_on_from_the_mean_of_finished_ones(
     found = load_network(read_config(run), checkpoint_files(run, "last"), 7)
     for wanted, parameter in zip(expected.parameters(), found.parameters(), strict=True):
         torch.testing.assert_close(parameter, wanted)
+
+
+def test_a_share_of_the_start_is_mixed_in_again(data: Path, taught: Path, tmp_path: Path) -> None:
+    run, [start] = tmp_path / "run", checkpoint_files(taught, "best")
+    overrides = [f"data.root={data}", f"model.weights.checkpoints=[{start}]"]
+    train(compose("train", run, *overrides))
+    trained, last = read_config(run), checkpoint_files(run, "last")
+    before, after, mixed = (
+        load_network(trained, files, 7, share).state_dict()["classifier.1.weight"]
+        for files, share in (([start], 0), (last, 0), (last, 0.25))
+    )
+    assert not torch.allclose(before, after)
+    torch.testing.assert_close(mixed, 0.25 * before + 0.75 * after)
+    with pytest.raises(RunError, match="went on from no other"):
+        load_network(read_config(taught), [start], 7, 0.25)
+
+    places = [f"run={run}", f"artifacts={tmp_path / 'artifacts'}", f"data.root={data}"]
+    chosen = ["checkpoint=last", "start_share=0.25", "size=48", "quantise.enabled=false"]
+    manifest = Classifier(export(compose("export", run, *places, *chosen))).manifest
+    assert manifest.preprocessing.size == 48
+    config = manifest.training.config
+    assert (config["start_share"], config["model"]["preprocessing"]["size"]) == (0.25, 64)
+    card = origin.section(manifest)
+    assert "48 x 48 pixels, crop (trained at 64 x 64)" in card
+    assert "the mean of 1 earlier runs; 25% of these weights is mixed in again" in card
 
 
 def test_a_network_of_another_shape_is_no_start(data: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def section(manifest: Manifest) -> str:
         [
             "Input",
             f"{manifest.preprocessing.size} x {manifest.preprocessing.size} pixels, "
-            f"{manifest.preprocessing.fit}",
+            f"{manifest.preprocessing.fit}{_trained_at(manifest)}",
         ],
         ["Graph (SHA-256)", f"`{manifest.digest}`"],
         ["Split (SHA-256)", f"`{training.split_digest}`"],
@@ -38,7 +38,9 @@ def section(manifest: Manifest) -> str:
     if count > 1:
         facts.append(["Weights", f"mean of {count} checkpoints, of {len(runs)} runs"])
     if before:
-        facts.append(["Went on from", f"the mean of {len(before)} earlier runs"])
+        share = f"{record['start_share']:.0%} of these weights is mixed in again"
+        mixed = f"; {share}" if record.get("start_share") else ""
+        facts.append(["Went on from", f"the mean of {len(before)} earlier runs{mixed}"])
     if "seconds" in record:
         seconds = sum(float(run["seconds"]) for run in [*runs, *before])
         facts.append(["Time of training", _duration(seconds)])
@@ -67,6 +69,13 @@ difference of a probability was {parity.probability:.1g}, of a heatmap {parity.h
 ```
 
 </details>"""
+
+
+def _trained_at(manifest: Manifest) -> str:
+    """The size that it was trained at, where that is another."""
+    trained = manifest.training.config.get("model", {}).get("preprocessing", {}).get("size")
+    differs = trained is not None and trained != manifest.preprocessing.size
+    return f" (trained at {trained} x {trained})" if differs else ""
 
 
 def _duration(seconds: float) -> str:
