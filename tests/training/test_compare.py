@@ -63,7 +63,11 @@ def listed(root: Path, *entries: str) -> list[str]:
 @pytest.fixture(scope="module")
 def comparison(root: Path) -> Comparison:
     entries = listed(
-        root, "short;short", "long;long", "twice;short+short;against:short", "best;long/best"
+        root,
+        "short;short",
+        "long;long",
+        "twice;short+short;against:short",
+        "best;long/best;size:64",
     )
     akin = "travel.other_clinics.akin=[HAM10000]"
     return compare(compose("compare", root / "short", *entries, akin))

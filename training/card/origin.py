@@ -73,7 +73,10 @@ difference of a probability was {parity.probability:.1g}, of a heatmap {parity.h
 
 def _trained_at(manifest: Manifest) -> str:
     """The size that it was trained at, where that is another."""
-    trained = manifest.training.config.get("model", {}).get("preprocessing", {}).get("size")
+    # What a manifest tells of its training is anyone's own.
+    trained = OmegaConf.select(
+        OmegaConf.create(manifest.training.config), "model.preprocessing.size"
+    )
     differs = trained is not None and trained != manifest.preprocessing.size
     return f" (trained at {trained} x {trained})" if differs else ""
 
