@@ -135,8 +135,15 @@ def test_a_network_learns_from_a_smaller_ones_run(data: Path, taught: Path, tmp_
     [best] = checkpoint_files(taught, "best")
     overrides = [f"model.teacher.checkpoints=[{best}]", "model.preprocessing.size=96"]
     train(compose("train", tmp_path / "run", f"data.root={data}", *overrides))
-    [last] = checkpoint_files(tmp_path / "run", "last")
-    assert last.exists()
+    assert record.read(tmp_path / "run").teacher is not None
+    trained = read_config(tmp_path / "run")
+    network = load_network(trained, checkpoint_files(tmp_path / "run", "last"), 7)
+    plain = tmp_path / "plain"
+    train(compose("train", plain, f"data.root={data}", overrides[1]))
+    alone = load_network(trained, checkpoint_files(plain, "last"), 7)
+    # What the smaller one says of the same pictures moved the weights.
+    name = "classifier.1.weight"
+    assert not torch.equal(network.state_dict()[name], alone.state_dict()[name])
 
 
 def test_a_run_goes_on_from_the_mean_of_finished_ones(
