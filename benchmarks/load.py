@@ -1,8 +1,9 @@
 """The load generator: a fixed number of clients that each send a picture, wait, and send the next.
 
 `python -m benchmarks.load` reads a `Task` as JSON and prints what was `Sent`. It speaks to this
-machine only, keeps its connections where the server does, and ends by itself. Every body is made
-before the first is sent, and a thread that waits for a socket holds nobody else.
+machine only, keeps its connections where the server does, and ends by itself. Every request is made
+before the first is sent and goes out in one piece, of an answer no more is looked at than where it
+ends, and a thread that waits for a socket holds nobody else.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import http.client
 import itertools
 import math
+import re
+import socket
 import sys
 import threading
 import time
@@ -23,6 +26,8 @@ TIMEOUT = 120
 SLICES = 10
 _AFTER_FAILURE = 0.1
 _BOUNDARY = "a-line-that-is-in-no-picture"
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)")
+_MOST_AT_A_TIME = 65_536
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,18 +74,18 @@ class Answered(msgspec.Struct, frozen=True):
 
 def generate(task: Task) -> Sent:
     """Sends, and sums up what was answered between the end of the warm-up and that of the task."""
-    bodies = itertools.cycle([form(Path(file)) for file in task.files])
+    requests = itertools.cycle([_request(task, form(Path(file))) for file in task.files])
     turn = threading.Lock()
     answers: list[Answered] = []
     begin = time.perf_counter() + task.warm_up
     end = begin + task.seconds
 
     def client() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", task.port, timeout=TIMEOUT)
+        connection = _Connection(task.port)
         while time.perf_counter() < end:
             with turn:
-                body = next(bodies)
-            answers.append(_send(connection, task.path, body))
+                request = next(requests)
+            answers.append(_send(connection, request))
         connection.close()
 
     clients = [threading.Thread(target=client) for _ in range(task.clients)]
@@ -149,15 +154,66 @@ def form(file: Path) -> bytes:
     return head.encode() + file.read_bytes() + f"\r\n--{_BOUNDARY}--\r\n".encode()
 
 
-def _send(connection: http.client.HTTPConnection, path: str, body: bytes) -> Answered:
+class _Connection:
+    """A connection to a server on this machine, opened anew where the server has closed it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._socket: socket.socket | None = None
+
+    def send(self, request: bytes) -> int:
+        """The status of the answer, once all of it has come.
+
+        Raises:
+            OSError: where none came, or none that tells its length.
+        """
+        if self._socket is None:
+            self._socket = socket.create_connection(("127.0.0.1", self._port), TIMEOUT)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.sendall(request)
+        answer = b""
+        while (end := answer.find(b"\r\n\r\n")) < 0:
+            answer += self._receive(self._socket)
+        head = answer[:end].lower()
+        if not (length := _LENGTH.search(head)):
+            raise OSError("the answer does not tell its length")
+        left = end + 4 + int(length[1]) - len(answer)
+        while left > 0:
+            left -= len(self._receive(self._socket))
+        if b"\r\nconnection: close" in head:
+            self.close()
+        return int(head.split(b" ", 2)[1])
+
+    def close(self) -> None:
+        """Closes it; the next request opens it again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    @staticmethod
+    def _receive(connection: socket.socket) -> bytes:
+        if not (piece := connection.recv(_MOST_AT_A_TIME)):
+            raise ConnectionError("the server closed the connection")
+        return piece
+
+
+def _request(task: Task, body: bytes) -> bytes:
+    lines = [
+        f"POST {task.path} HTTP/1.1",
+        f"Host: 127.0.0.1:{task.port}",
+        "Accept-Encoding: identity",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in _headers().items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _send(connection: _Connection, request: bytes) -> Answered:
     start = time.perf_counter()
     try:
-        connection.request("POST", path, body, _headers())
-        response = connection.getresponse()
-        response.read()
-        status = response.status
-    except (OSError, http.client.HTTPException):
-        connection.close()  # the next picture opens it again
+        status = connection.send(request)
+    except OSError:
+        connection.close()
         time.sleep(_AFTER_FAILURE)
         status = 0
     end = time.perf_counter()

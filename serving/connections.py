@@ -19,7 +19,7 @@ from uvicorn._types import (
 from uvicorn._types import Scope as UvicornScope
 
 from serving.problems import MEDIA_TYPE, OverloadedError, problem
-from serving.protocol import PIECE, RequestProtocol
+from serving.protocol import LARGE_PIECE, RequestProtocol
 from serving.security import HEADERS
 from serving.settings import Settings
 
@@ -41,7 +41,7 @@ def connection_class(settings: Settings) -> type[RequestProtocol]:
         limits = settings
         max_head_bytes = settings.max_header_bytes
         # No bytearray: whoever fills a part of it would fill a copy.
-        received = memoryview(bytearray(PIECE))
+        received = memoryview(bytearray(LARGE_PIECE))
 
     return LimitedConnection
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 
@@ -43,7 +44,14 @@ def visit_of(scope: Scope) -> Visit:
 
 
 def telling(watchers: Sequence[Watcher]) -> BeforeMessageSendHookHandler:
-    """What is done as an answer begins: it gets the visit's id, and `watchers` are told."""
+    """What is done as an answer begins: it gets the visit's id, and `watchers` are told.
+
+    They are told in the event loop's next turn, since the answer shall not wait for them.
+    """
+
+    def tell_all(visit: Visit) -> None:
+        for watch in watchers:
+            watch(visit)
 
     async def tell(message: Message, scope: Scope) -> None:
         if message["type"] != "http.response.start":
@@ -54,7 +62,6 @@ def telling(watchers: Sequence[Watcher]) -> BeforeMessageSendHookHandler:
         visit.route = str(scope.get("path_template") or "(no such address)")
         visit.status = message["status"]
         MutableScopeHeaders(message)[ID_HEADER] = visit.id
-        for watch in watchers:
-            watch(visit)
+        asyncio.get_running_loop().call_soon(tell_all, visit)
 
     return tell

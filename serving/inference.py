@@ -118,12 +118,13 @@ class Inference:
         """
         stages = stages or Stages()
         limits = self._settings.limits
-        with stages.stage("decode"):
-            prepared = [prepare(upload.data, model.manifest.preprocessing, limits, self.room)]
-        with stages.stage("infer"):
-            outputs = infer(model, prepared)
-        with stages.stage("render"):
-            return read(model.manifest, [upload.name], prepared, outputs, heatmaps=heatmaps)[0]
+        prepared = [prepare(upload.data, model.manifest.preprocessing, limits, self.room)]
+        stages.end("decode")
+        outputs = infer(model, prepared)
+        stages.end("infer")
+        [answer] = read(model.manifest, [upload.name], prepared, outputs, heatmaps=heatmaps)
+        stages.end("render")
+        return answer
 
     def answer_all(
         self, model: Classifier, uploads: Sequence[Upload], *, heatmaps: bool
@@ -138,7 +139,7 @@ class Inference:
         """
 
         def named(upload: Upload, stages: Stages) -> Prediction:
-            stages.start_work()
+            stages.end("wait")
             try:
                 return self.answer(model, upload, heatmaps=heatmaps, stages=stages)
             except PictureError as error:

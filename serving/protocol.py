@@ -23,6 +23,9 @@ PIECE = 128 << 10
 """bytes that are taken from a connection at a time, and may wait to be asked for: twice as much at
 most, where nobody asks"""
 
+LARGE_PIECE = 512 << 10
+"""the same of a body of which all that came was taken: each piece costs a turn of the loop"""
+
 Part = Literal["head", "body", "answer"]
 """What comes next of a request: more of its head or body, or its answer."""
 
@@ -72,7 +75,9 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to put what comes next."""
-        return self.received
+        if self.part == "body" and not self.cycle.body:
+            return self.received
+        return self.received[:PIECE]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Reads what came."""

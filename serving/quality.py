@@ -15,12 +15,21 @@ from serving.pictures import Prepared
 QualityWarning = Literal["blurred", "dark", "few_pixels", "small_lesion"]
 
 Floats = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.int64]
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
-"""ITU-R BT.601's weights of red, green and blue, from levels of 8 bits to [0, 1]"""
+_LEVELS = 256
+"""of grey, from black to white; a pixel lies between them where its colours do"""
 
-_LEVELS = 64
-"""of grey, that a threshold is sought among"""
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32) * np.float32(_LEVELS / 255)
+"""ITU-R BT.601's weights of red, green and blue, from 8 bits to levels"""
+
+_CENTRES = np.arange(_LEVELS) + 0.5
+
+_THRESHOLDS = 64
+"""that the lesion may be told from the skin by"""
+
+_FLAT = 1e-3
+"""of white; what deviates by less is noise, and no contrast"""
 
 
 class Measures(msgspec.Struct, frozen=True):
@@ -33,17 +42,20 @@ class Measures(msgspec.Struct, frozen=True):
 
 
 def measure(prepared: Prepared) -> Measures:
-    """Measures a prepared picture: array operations on `[S, S] float32`.
+    """Measures a prepared picture.
 
-    As few as it takes: each gives up the interpreter's lock and waits for it again, in turn with
-    every other thread of the server.
+    With as few operations on all its pixels as it takes, and the rest on a histogram: each gives up
+    the interpreter's lock and waits for it again, in turn with every other thread of the server.
     """
     grey: Floats = prepared.pixels.astype(np.float32) @ _LUMA
+    counts = np.bincount(grey.astype(np.intp).ravel(), minlength=_LEVELS + 1)
+    counts[_LEVELS - 1] += counts[_LEVELS]  # white itself
+    counts = counts[:_LEVELS]
     return Measures(
         side=min(prepared.width, prepared.height),
-        sharpness=_sharpness(grey),
-        luminance=_median(grey),
-        lesion_share=_dark_share(grey),
+        sharpness=_deviation_of_laplacian(grey) / max(_deviation(counts), _FLAT * _LEVELS),
+        luminance=_median(counts) / _LEVELS,
+        lesion_share=_dark_share(counts),
     )
 
 
@@ -58,39 +70,44 @@ def warnings(measures: Measures, quality: Quality) -> list[QualityWarning]:
     return [warning for is_so, warning in found if is_so]
 
 
-def _sharpness(grey: Floats) -> float:
-    """Standard deviation of the Laplacian over that of the picture, so that contrast cancels.
+def _deviation_of_laplacian(grey: Floats) -> float:
+    """Over that of the picture itself it is its sharpness: contrast cancels.
 
     Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
     """
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1]
-    laplacian += grey[1:-1, :-2]
+    # Whole rows first: what lies in one piece is added in a third of the time.
+    rows = grey[:-2] + grey[2:]
+    rows -= 4 * grey[1:-1]
+    laplacian = rows[:, 1:-1] + grey[1:-1, :-2]
     laplacian += grey[1:-1, 2:]
-    laplacian -= 4 * grey[1:-1, 1:-1]
-    return _deviation(laplacian) / max(_deviation(grey), 1e-3)
+    values = laplacian.ravel()
+    # Its mean is next to nothing, so that the difference loses no digits.
+    return math.sqrt(max(0.0, float(values @ values) / values.size - float(values.mean()) ** 2))
 
 
-def _deviation(values: Floats) -> float:
-    away = values.ravel() - values.mean()
-    return math.sqrt(float(away @ away) / away.size)
+def _deviation(counts: Counts) -> float:
+    """The standard deviation in levels."""
+    shares = counts / counts.sum()
+    mean = float(shares @ _CENTRES)
+    return math.sqrt(float(shares @ (_CENTRES - mean) ** 2))
 
 
-def _median(values: Floats) -> float:
-    # numpy's own looks for numbers that are none, too, and takes twice as long.
-    middle = (values.size - 1) // 2, values.size // 2
-    return float(np.partition(values, middle, axis=None)[list(middle)].mean())
+def _median(counts: Counts) -> float:
+    """The median to the nearest level's middle."""
+    below = np.cumsum(counts)
+    middle = (below[-1] + 1) // 2, below[-1] // 2 + 1
+    return float(np.searchsorted(below, middle).mean()) + 0.5
 
 
-def _dark_share(grey: Floats) -> float:
+def _dark_share(counts: Counts) -> float:
     """Share of the picture below Otsu's threshold: a lesion is darker than the skin around it.
 
     Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. SMC 9 (1979).
     """
-    levels = np.minimum((grey * _LEVELS).astype(np.uint8), _LEVELS - 1)
-    histogram = np.bincount(levels.ravel(), minlength=_LEVELS)
-    share = np.cumsum(histogram) / grey.size
-    centres = (np.arange(_LEVELS) + 0.5) / _LEVELS
-    mean = np.cumsum(histogram * centres) / grey.size
+    bins = counts.reshape(_THRESHOLDS, -1).sum(axis=1)
+    centres = (np.arange(_THRESHOLDS) + 0.5) / _THRESHOLDS
+    share = np.cumsum(bins) / bins.sum()
+    mean = np.cumsum(bins * centres) / bins.sum()
     inside = np.maximum(share * (1 - share), 1e-9)
     between = (mean[-1] * share - mean) ** 2 / inside
     return float(share[int(np.argmax(between))])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import msgspec
@@ -21,19 +19,14 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class Stages:
-    """The stages of one picture, the first of which begins now: waiting for a worker."""
+    """The stages of one picture, each of which begins as the one before it ends; the first now."""
 
     def __init__(self) -> None:
         self.done: list[Stage] = []
-        self._submitted = time.time_ns()
+        self._begun = time.time_ns()
 
-    def start_work(self) -> None:
-        """Ends the wait."""
-        self.done.append(Stage("wait", self._submitted, time.time_ns()))
-
-    @contextmanager
-    def stage(self, name: StageName) -> Iterator[None]:
-        """Times what is done inside."""
-        start = time.time_ns()
-        yield
-        self.done.append(Stage(name, start, time.time_ns()))
+    def end(self, name: StageName) -> None:
+        """Ends the stage that was begun last, which was `name`."""
+        now = time.time_ns()
+        self.done.append(Stage(name, self._begun, now))
+        self._begun = now

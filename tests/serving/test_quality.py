@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
@@ -28,6 +29,24 @@ def test_each_figure_below_its_threshold_warns_worst_first() -> None:
 def test_a_figure_at_its_threshold_is_good_enough() -> None:
     just = Measures(side=200, sharpness=0.1, luminance=0.25, lesion_share=0.05)
     assert warnings(just, THRESHOLDS) == []
+
+
+@pytest.mark.parametrize("brightness", [0.1, 0.3, 1, 3])
+def test_the_histogram_tells_what_every_pixel_does(brightness: float) -> None:
+    drawn = ImageEnhance.Brightness(draw_lesion(0, 129, 129)).enhance(brightness)
+    found = measure(prepare(encode(drawn, "PNG"), Preprocessing(fit="squash", size=129)))
+    grey = np.asarray(drawn) @ np.array([0.299, 0.587, 0.114]) / 255
+    around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
+    laplacian = around - 4 * grey[1:-1, 1:-1]
+    assert found.luminance == pytest.approx(np.median(grey), abs=0.5 / 256 + 1e-6)
+    assert found.sharpness == pytest.approx(laplacian.std() / grey.std(), rel=0.02)
+
+
+@pytest.mark.parametrize("level", [0, 127, 255])
+def test_a_picture_of_one_grey_has_no_sharpness(level: int) -> None:
+    flat = measured(Image.new("RGB", (128, 128), (level, level, level)))
+    assert flat.sharpness == pytest.approx(0, abs=0.01)
+    assert flat.luminance == pytest.approx(level / 255, abs=0.5 / 256 + 1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))

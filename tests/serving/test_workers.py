@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -120,16 +119,17 @@ def test_results_come_in_the_order_of_their_calls() -> None:
 
 
 def test_behind_the_first_failure_nothing_is_begun() -> None:
-    workers, ran = Workers(1), list[int]()
+    workers, ran, failed = Workers(1), list[int](), threading.Event()
 
     def fail() -> None:
         raise ValueError("once")
 
-    calls: list[Callable[[], None]] = [fail, partial(time.sleep, 0.2), partial(ran.append, 1)]
+    calls: list[Callable[[], object]] = [fail, partial(failed.wait, 60), partial(ran.append, 1)]
 
     async def gather() -> None:
         with pytest.raises(ValueError, match="once"):
             await workers.gather(calls)
+        failed.set()
         await workers.run(int)
 
     run(gather())

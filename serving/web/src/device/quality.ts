@@ -1,7 +1,10 @@
 import type { Warning } from "../api";
 import type { WholeManifest } from "./manifest";
 
-const BINS = 64;
+const LEVELS = 256;
+const THRESHOLDS = 64;
+/** Of white; what deviates by less is noise, and no contrast. */
+const FLAT = 1e-3;
 
 /** The figures that a manifest's `quality` holds thresholds for. */
 interface Measures {
@@ -23,11 +26,13 @@ export function warningsFor(
   quality: WholeManifest["quality"],
 ): Warning[] {
   const grey = greys(pixels);
+  const counts = histogram(grey);
+  const contrast = Math.max(deviation(counts, grey.length), FLAT * LEVELS);
   const measures: Measures = {
     side: Math.min(width, height),
-    sharpness: sharpness(grey, size),
-    luminance: median(grey),
-    lesionShare: darkShare(grey),
+    sharpness: deviationOfLaplacian(grey, size) / contrast,
+    luminance: median(counts, grey.length) / LEVELS,
+    lesionShare: darkShare(counts, grey.length),
   };
   const found: [boolean, Warning][] = [
     [measures.luminance < quality.min_luminance, "dark"],
@@ -38,53 +43,61 @@ export function warningsFor(
   return found.filter(([isSo]) => isSo).map(([, warning]) => warning);
 }
 
+/** ITU-R BT.601's grey in levels, which a pixel may lie between. */
 function greys(pixels: Uint8Array): Float32Array {
   return Float32Array.from({ length: pixels.length / 3 }, (_, i) => {
     const [red = 0, green = 0, blue = 0] = pixels.subarray(i * 3, i * 3 + 3);
-    return (0.299 * red + 0.587 * green + 0.114 * blue) / 255;
+    return ((0.299 * red + 0.587 * green + 0.114 * blue) * LEVELS) / 255;
   });
 }
 
-/** Standard deviation of the Laplacian over that of the picture, so that contrast cancels. */
-function sharpness(grey: Float32Array, size: number): number {
+function histogram(grey: Float32Array): Float64Array {
+  const counts = new Float64Array(LEVELS);
+  for (const value of grey) {
+    const level = Math.min(Math.floor(value), LEVELS - 1);
+    counts[level] = (counts[level] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** Over that of the picture itself it is its sharpness: contrast cancels. */
+function deviationOfLaplacian(grey: Float32Array, size: number): number {
   const at = (x: number, y: number): number => grey[y * size + x] ?? 0;
-  const laplacian: number[] = [];
+  let [count, sum, squares] = [0, 0, 0];
   for (let y = 1; y < size - 1; y++) {
     for (let x = 1; x < size - 1; x++) {
-      laplacian.push(at(x, y - 1) + at(x, y + 1) + at(x - 1, y) + at(x + 1, y) - 4 * at(x, y));
+      const value = at(x, y - 1) + at(x, y + 1) + at(x - 1, y) + at(x + 1, y) - 4 * at(x, y);
+      [count, sum, squares] = [count + 1, sum + value, squares + value ** 2];
     }
   }
-  return deviation(laplacian) / Math.max(deviation(grey), 1e-3);
+  return Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2));
 }
 
-function deviation(values: ArrayLike<number>): number {
-  const { length } = values;
-  let sum = 0;
-  for (let i = 0; i < length; i++) sum += values[i] ?? 0;
-  const mean = sum / length;
-  let squares = 0;
-  for (let i = 0; i < length; i++) squares += ((values[i] ?? 0) - mean) ** 2;
-  return Math.sqrt(squares / length);
+/** The standard deviation in levels. */
+function deviation(counts: Float64Array, pixels: number): number {
+  const mean = total(counts.map((count, level) => count * (level + 0.5))) / pixels;
+  return Math.sqrt(total(counts.map((count, level) => count * (level + 0.5 - mean) ** 2)) / pixels);
 }
 
-function median(values: Float32Array): number {
-  const sorted = values.toSorted();
-  const middle = sorted.length / 2;
-  return ((sorted[Math.ceil(middle) - 1] ?? 0) + (sorted[Math.floor(middle)] ?? 0)) / 2;
+/** The median to the nearest level's middle. */
+function median(counts: Float64Array, pixels: number): number {
+  const below = cumulative(counts);
+  const levelOf = (place: number): number => below.findIndex((count) => count >= place);
+  return (levelOf(Math.ceil(pixels / 2)) + levelOf(Math.floor(pixels / 2) + 1) + 1) / 2;
 }
 
 /** Share of the picture below Otsu's threshold: a lesion is darker than the skin around it. */
-function darkShare(grey: Float32Array): number {
-  const counts = new Float64Array(BINS);
-  for (const value of grey) {
-    const bin = Math.min(Math.floor(value * BINS), BINS - 1);
-    counts[bin] = (counts[bin] ?? 0) + 1;
-  }
+function darkShare(counts: Float64Array, pixels: number): number {
+  const bins = new Float64Array(THRESHOLDS);
+  counts.forEach((count, level) => {
+    const bin = Math.floor((level * THRESHOLDS) / LEVELS);
+    bins[bin] = (bins[bin] ?? 0) + count;
+  });
   // Summed and divided in the server's order: a picture of one grey has nothing but rounding here.
-  const share = cumulative(counts).map((count) => count / grey.length);
-  const weighted = counts.map((count, bin) => count * ((bin + 0.5) / BINS));
-  const mean = cumulative(weighted).map((sum) => sum / grey.length);
-  const whole = mean[BINS - 1] ?? 0;
+  const share = cumulative(bins).map((count) => count / pixels);
+  const weighted = bins.map((count, bin) => count * ((bin + 0.5) / THRESHOLDS));
+  const mean = cumulative(weighted).map((sum) => sum / pixels);
+  const whole = mean[THRESHOLDS - 1] ?? 0;
   let [best, shareAtBest] = [-1, 0];
   share.forEach((below, bin) => {
     const inside = Math.max(below * (1 - below), 1e-9);
@@ -97,4 +110,8 @@ function darkShare(grey: Float32Array): number {
 function cumulative(values: Float64Array): Float64Array {
   let sum = 0;
   return values.map((value) => (sum += value));
+}
+
+function total(values: Float64Array): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }
