@@ -12,19 +12,16 @@ from scipy.stats import beta
 
 from serving.manifest import Conformal, OperatingPoint, Quality
 from serving.quality import Measures
-from training.bootstrap import Bootstrap
-from training.measures import balanced_accuracy
 
 Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
-
-_SAMPLES = 1000
-"""of the calibration pictures, that the tilt of the decisions is a mean over"""
 
 
 class Targets(msgspec.Struct, frozen=True, kw_only=True):
     """What the fitted figures are to reach, from `conf/export.yaml`."""
 
+    accuracy_share: float
+    """accuracy's share of what a decision is to gain; the rest is balanced accuracy's"""
     sensitivity: float
     """of the verdict, for malignant lesions"""
     coverage: float
@@ -38,28 +35,20 @@ class Targets(msgspec.Struct, frozen=True, kw_only=True):
     and classes with fewer one conformal quantile"""
 
 
-def fit_offsets(
-    probability: Probabilities, labels: Labels, groups: Sequence[str], seed: int
+def decision_offsets(
+    labels: Labels, classes: int, accuracy_share: float
 ) -> npt.NDArray[np.float64]:
-    """Decision offsets `[C]` for balanced accuracy: each class's prior to the power of -t.
+    """Decision offsets `[C]`: what each class's calibrated probability is multiplied by.
 
-    One number is fitted and not one a class, because the rarest have about ten calibration
-    pictures. Of all t whose balanced accuracy is below the best by no more than the standard error
-    of that best, the smallest gives up least accuracy: the rule of Breiman et al.,
-    "Classification and Regression Trees" (1984), section 3.4.3. As that rule jumps where a few
-    pictures are decided otherwise, t is its mean over bootstrap samples of the lesions: Breiman,
-    "Bagging predictors", Machine Learning 24 (1996).
+    Deciding for a class of prior p gains 1 / (C p) in balanced accuracy where it is right, and 1 in
+    accuracy. With shares of both, the largest probability times (1 - s) / (C p) + s gains most of
+    all decisions that can be made: Elkan, "The foundations of cost-sensitive learning", IJCAI 2001.
+    Nothing is fitted but the priors, the classes' shares of `labels` `[N]`.
     """
-    prior = np.bincount(labels, minlength=probability.shape[1]) / len(labels)
+    prior = np.bincount(labels, minlength=classes) / len(labels)
     prior = np.maximum(prior, 0.5 / len(labels))
-    tilts = np.linspace(0.0, 1.0, 21)
-    decided = [np.argmax(probability * prior**-t, axis=1) for t in tilts]
-    bootstrap = Bootstrap(groups, _SAMPLES, seed)
-    scores = np.stack([bootstrap.values(balanced_accuracy(labels, d)) for d in decided], axis=1)
-    best = scores.max(axis=1)
-    enough = scores >= best[:, None] - best.std()
-    offsets = prior ** -tilts[enough.argmax(axis=1)].mean()
-    scaled: npt.NDArray[np.float64] = offsets / offsets.min()
+    gains = (1 - accuracy_share) / (classes * prior) + accuracy_share
+    scaled: npt.NDArray[np.float64] = gains / gains.min()
     return scaled
 
 

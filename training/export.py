@@ -26,8 +26,6 @@ from torch import nn
 from tqdm import tqdm
 
 from serving import manifest as contract
-from serving import quality
-from serving.classifier import Classifier, Outputs
 from serving.manifest import (
     ArtifactError,
     Conformal,
@@ -39,9 +37,8 @@ from serving.manifest import (
     Quantisation,
     Training,
 )
-from serving.pictures import PictureError, Prepared, prepare
-from serving.prediction import malignant_probability
-from training import calibration, gate, preprocess, record
+from serving.pictures import PictureError, Prepared
+from training import gate, preprocess, record
 from training.calibration import Targets
 from training.choices import made_by
 from training.data.module import Answers, CachedPictures
@@ -57,12 +54,12 @@ from training.finished import (
     runs_of,
     sets_of,
 )
+from training.fitting import PreparedPart, batches, fit, open_as_served
 from training.gate import GateLimits
 from training.graph import (
     ExportError,
     Network,
     ServedGraph,
-    check,
     reference,
     scale,
     to_onnx,
@@ -74,7 +71,6 @@ from training.novelty import NoveltySettings
 from training.novelty import fit as fit_novelty
 from training.quantise import QuantiseSettings, quantise
 from training.scaling import Scaling
-from training.scaling import fit as fit_scaling
 from training.train import (
     decode,
     plain,
@@ -132,10 +128,13 @@ def export(config: DictConfig) -> Path:
     graph = ServedGraph(network, novelty, len(answers.classes)).eval()
     model = to_onnx(graph, trained.model.preprocessing.size)
 
-    def read(name: Part) -> _Part:
-        return _Part.read(name, cached.readable(pictures.parts[name]), trained, answers)
+    def read(name: Part) -> PreparedPart:
+        listed = cached.readable(pictures.parts[name])
+        labels = answers.indices([picture.label for picture in listed])
+        return PreparedPart.read(name, listed, read_preprocessing(trained), labels)
 
     calibrating = read("calibration")
+    targets = msgspec.convert(plain(config.targets), Targets)
     folder = Path(config.artifacts) / str(trained.model.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Written beside and then moved, so that an export which fails leaves the old artifact alone.
@@ -151,7 +150,7 @@ def export(config: DictConfig) -> Path:
         manifest = _unfitted(
             trained, history, config_of_runs, pictures, cached.listed("train"), answers
         )
-        manifest = _fit(config, model, manifest, made, calibrating)
+        manifest = fit(model, manifest, made, calibrating, targets)
         graph.scale(Scaling.of(manifest))
         parity = _compare(config, graph, made / contract.MODEL_FILE, calibrating.prepared)
         manifest = msgspec.structs.replace(manifest, parity=parity)
@@ -163,7 +162,7 @@ def export(config: DictConfig) -> Path:
             held_out = read("validation")
             quantisation = _pass_gate(config, model, integers, manifest, made, held_out)
             if quantisation.passed:
-                manifest = _fit(config, integers, manifest, made, calibrating)
+                manifest = fit(integers, manifest, made, calibrating, targets)
                 # A scaling of its own may take some bytes more or fewer.
                 size = (made / contract.MODEL_FILE).stat().st_size
                 quantisation = msgspec.structs.replace(quantisation, integer_bytes=size)
@@ -174,38 +173,6 @@ def export(config: DictConfig) -> Path:
         made.replace(folder)
     print(_summary(folder, manifest))
     return folder
-
-
-class _Part(msgspec.Struct, frozen=True):
-    """A part of the split, prepared by serving's own code from the files' bytes."""
-
-    pictures: list[LabelledPicture]
-    prepared: list[Prepared]
-    labels: npt.NDArray[np.int64]
-
-    @classmethod
-    def read(
-        cls, name: Part, listed: list[LabelledPicture], trained: DictConfig, answers: Answers
-    ) -> _Part:
-        preprocessing = read_preprocessing(trained)
-        shown = tqdm(listed, f"reading the {name} split", unit="picture")
-        prepared = [prepare(picture.path.read_bytes(), preprocessing) for picture in shown]
-        return cls(listed, prepared, answers.indices([p.label for p in listed]))
-
-    @property
-    def groups(self) -> list[str]:
-        """The lesion of each picture."""
-        return [picture.group for picture in self.pictures]
-
-    def run(self, model: Classifier, title: str) -> Outputs:
-        """What `model` answers for all of them."""
-        batches = list(_batches(self.prepared, _BATCH))
-        outputs = [model.run(each) for each in tqdm(batches, title, unit="batch")]
-        return Outputs(
-            np.concatenate([each.probability for each in outputs]),
-            np.concatenate([each.heatmap for each in outputs]),
-            np.concatenate([each.novelty for each in outputs]),
-        )
 
 
 def _augmented(
@@ -221,47 +188,21 @@ def _augmented(
         yield changed.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def _serve(model: onnx.ModelProto, manifest: Manifest, made: Path) -> Classifier:
-    """The artifact in the folder `made` with `model` as its graph, opened as serving opens it."""
-    check(model, forbidden=(str(Path.cwd()), str(Path.home()), "site-packages", '.py"'))
-    onnx.save(model, made / contract.MODEL_FILE)
-    contract.save(manifest, made)
-    return Classifier(made, torch.get_num_threads())
-
-
-def _fit(
-    config: DictConfig, model: onnx.ModelProto, manifest: Manifest, made: Path, calibrating: _Part
-) -> Manifest:
-    """Writes `model` into `made` with its scaling; the manifest with all that is fitted."""
-    targets = msgspec.convert(plain(config.targets), Targets)
-    scale(model, Scaling.none(len(manifest.classes)))
-    raw = calibrating.run(_serve(model, manifest, made), "fitting the calibration")
-    scaling = fit_scaling(raw.probability, calibrating.labels, targets.least_pictures)
-    scale(model, scaling)
-    final = calibrating.run(_serve(model, manifest, made), "fitting the rest")
-    manifest = msgspec.structs.replace(
-        manifest,
-        temperature=scaling.temperature,
-        logit_biases=dict(zip(manifest.class_ids, map(float, scaling.biases), strict=True)),
-    )
-    return _fitted(manifest, final, calibrating, targets, config.seed)
-
-
 def _pass_gate(
     config: DictConfig,
     model: onnx.ModelProto,
     integers: onnx.ModelProto,
     manifest: Manifest,
     made: Path,
-    held_out: _Part,
+    held_out: PreparedPart,
 ) -> Quantisation:
     """Whether `integers` may serve instead of `model`, both with what was fitted to `model`."""
     beside = made.with_name(f"{made.name}-integers")
     shutil.copytree(made, beside)
     scale(integers, Scaling.of(manifest))
     figures = gate.compare(
-        _serve(model, manifest, made),
-        _serve(integers, manifest, beside),
+        open_as_served(model, manifest, made),
+        open_as_served(integers, manifest, beside),
         np.stack([each.pixels for each in held_out.prepared]),
         held_out.labels,
         held_out.groups,
@@ -290,7 +231,7 @@ def _compare(
     chosen = prepared[: config.parity.pictures]
     probability = heatmap = 0.0
     for size in config.parity.batch_sizes:
-        for image in tqdm(list(_batches(chosen, size)), f"comparing, batch {size}", unit="batch"):
+        for image in tqdm(list(batches(chosen, size)), f"comparing, batch {size}", unit="batch"):
             got = session.run(["probability", "heatmap"], {"image": image})
             wanted = reference(graph, image)
             probability = max(probability, float(np.abs(got[0] - wanted[0]).max()))
@@ -308,11 +249,6 @@ def _compare(
             f"{config.parity.heatmap:.2g}). Nothing was exported."
         )
     return parity
-
-
-def _batches(prepared: Sequence[Prepared], size: int) -> Iterator[npt.NDArray[np.uint8]]:
-    for start in range(0, len(prepared), size):
-        yield np.stack([each.pixels for each in prepared[start : start + size]])
 
 
 def _title(classes: int) -> str:
@@ -372,28 +308,6 @@ def _no_point() -> OperatingPoint:
         specificity=0.0,
         interval=(0.0, 1.0),
         n=0,
-    )
-
-
-def _fitted(
-    manifest: Manifest, final: Outputs, calibrating: _Part, targets: Targets, seed: int
-) -> Manifest:
-    """The manifest with everything that the final graph's answers give."""
-    labels, probability = calibrating.labels, final.probability
-    offsets = calibration.fit_offsets(probability, labels, calibrating.groups, seed)
-    malignant = np.array([c.malignant for c in manifest.classes])
-    points = []
-    if malignant.any():
-        score = malignant_probability(probability, manifest)
-        points = [calibration.fit_operating_point(score, malignant[labels], targets.sensitivity)]
-    measures = [quality.measure(each) for each in calibrating.prepared]
-    return msgspec.structs.replace(
-        manifest,
-        decision_offsets=dict(zip(manifest.class_ids, map(float, offsets), strict=True)),
-        operating_points=points,
-        conformal=calibration.fit_conformal(probability, labels, manifest.class_ids, targets),
-        novelty_threshold=calibration.fit_novelty_threshold(final.novelty, targets.accepted),
-        quality=calibration.fit_quality(measures, targets.warned),
     )
 
 

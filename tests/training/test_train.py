@@ -1,6 +1,7 @@
 """Both networks, from drawn pictures to an artifact that serving answers with."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,18 +14,20 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from serving.classifier import Classifier
-from serving.manifest import FILE_NAME, MODEL_FILE, Manifest
+from serving.manifest import FILE_NAME, MODEL_FILE, ArtifactError, Manifest
 from serving.pictures import prepare
 from serving.prediction import predict
 from tests.drawings import draw_lesion, encode
 from tests.training.drawn_sets import CONF, compose, draw_folders, draw_ham10000
 from training import record
+from training.calibration import Targets
 from training.data.sets import read_sets
 from training.data.splits import digest
 from training.export import FLOAT_FILE, export
 from training.finished import CONFIG_FILE, RunError
 from training.graph import ExportError
 from training.labels import DIAGNOSES, DataError
+from training.refit import refit
 from training.train import plain, train
 
 
@@ -146,6 +149,38 @@ def test_what_is_fitted_is_fitted_to_the_graph_that_serves(made: Made) -> None:
     answers = predict(Classifier(artifact), [""] * len(prepared), prepared)
     novelty = [answer.novelty for answer in answers]
     assert min(abs(each - manifest.novelty_threshold) for each in novelty) < 1e-4
+
+
+def test_an_artifact_is_fitted_anew_without_its_run(
+    made: Made, tmp_path: Path, ham10000: Path
+) -> None:
+    run, original, manifest = made
+    artifact = tmp_path / original.name
+    shutil.copytree(original, artifact)
+    (artifact / "report").mkdir()
+    (artifact / "report" / "README.md").write_text("of other decisions")
+    (artifact / "report" / "recipes.json").write_text("{}")
+    config = compose("export", run, "targets.least_pictures=1")
+    targets = msgspec.convert(plain(config.targets), Targets)
+    pictures = read_sets(plain(OmegaConf.load(run / CONFIG_FILE))["data"], 0)
+    assert refit(artifact, pictures, targets).decision_offsets == manifest.decision_offsets
+    assert Classifier(artifact).manifest.digest == manifest.digest
+    equal = refit(artifact, pictures, msgspec.structs.replace(targets, accuracy_share=1.0))
+    assert set(equal.decision_offsets.values()) == {1.0}
+    assert [file.name for file in (artifact / "report").iterdir()] == ["recipes.json"]
+
+
+@pytest.mark.parametrize("made", ["cnn"], indirect=True)
+def test_an_artifact_is_not_fitted_to_what_it_may_have_learned_from(
+    made: Made, tmp_path: Path
+) -> None:
+    run, original, manifest = made
+    artifact = tmp_path / original.name
+    shutil.copytree(original, artifact)
+    targets = msgspec.convert(plain(compose("export", run).targets), Targets)
+    with pytest.raises(ArtifactError, match="another split"):
+        refit(artifact, read_sets(plain(OmegaConf.load(run / CONFIG_FILE))["data"], 1), targets)
+    assert Classifier(artifact).manifest == manifest
 
 
 @pytest.mark.parametrize("made", ["cnn"], indirect=True)

@@ -1,0 +1,127 @@
+"""What stands behind a graph: all that is fitted to its answers, run through serving's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from tqdm import tqdm
+
+from serving import manifest as contract
+from serving import quality
+from serving.classifier import Classifier, Outputs
+from serving.manifest import Manifest, Preprocessing
+from serving.pictures import Prepared, prepare
+from serving.prediction import malignant_probability
+from training import calibration
+from training.calibration import Targets
+from training.data.splits import Part
+from training.graph import check, scale
+from training.labels import LabelledPicture
+from training.scaling import Scaling
+from training.scaling import fit as fit_scaling
+
+_BATCH = 64
+
+
+class PreparedPart(msgspec.Struct, frozen=True):
+    """A part of the split, prepared by serving's own code from the files' bytes."""
+
+    pictures: list[LabelledPicture]
+    prepared: list[Prepared]
+    labels: npt.NDArray[np.int64]
+
+    @classmethod
+    def read(
+        cls,
+        name: Part,
+        listed: list[LabelledPicture],
+        preprocessing: Preprocessing,
+        labels: npt.NDArray[np.int64],
+    ) -> PreparedPart:
+        """Reads the pictures `listed`, whose classes are `labels` `[N]`.
+
+        Raises:
+            PictureError: where one cannot be read.
+        """
+        shown = tqdm(listed, f"reading the {name} split", unit="picture")
+        prepared = [prepare(picture.path.read_bytes(), preprocessing) for picture in shown]
+        return cls(listed, prepared, labels)
+
+    @property
+    def groups(self) -> list[str]:
+        """The lesion of each picture."""
+        return [picture.group for picture in self.pictures]
+
+    def run(self, model: Classifier, title: str) -> Outputs:
+        """What `model` answers for all of them."""
+        each_batch = list(batches(self.prepared, _BATCH))
+        outputs = [model.run(each) for each in tqdm(each_batch, title, unit="batch")]
+        return Outputs(
+            np.concatenate([each.probability for each in outputs]),
+            np.concatenate([each.heatmap for each in outputs]),
+            np.concatenate([each.novelty for each in outputs]),
+        )
+
+
+def open_as_served(model: onnx.ModelProto, manifest: Manifest, made: Path) -> Classifier:
+    """The artifact in the folder `made` with `model` as its graph, opened as serving opens it."""
+    check(model, forbidden=(str(Path.cwd()), str(Path.home()), "site-packages", '.py"'))
+    onnx.save(model, made / contract.MODEL_FILE)
+    contract.save(manifest, made)
+    return Classifier(made, torch.get_num_threads())
+
+
+def fit(
+    model: onnx.ModelProto,
+    manifest: Manifest,
+    made: Path,
+    calibrating: PreparedPart,
+    targets: Targets,
+) -> Manifest:
+    """Writes `model` into `made` with its scaling; the manifest with all that is fitted."""
+    scale(model, Scaling.none(len(manifest.classes)))
+    raw = calibrating.run(open_as_served(model, manifest, made), "fitting the calibration")
+    scaling = fit_scaling(raw.probability, calibrating.labels, targets.least_pictures)
+    scale(model, scaling)
+    final = calibrating.run(open_as_served(model, manifest, made), "fitting the rest")
+    manifest = msgspec.structs.replace(
+        manifest,
+        temperature=scaling.temperature,
+        logit_biases=dict(zip(manifest.class_ids, map(float, scaling.biases), strict=True)),
+    )
+    return _fitted(manifest, final, calibrating, targets)
+
+
+def batches(prepared: Sequence[Prepared], size: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """The pictures in batches `[size, S, S, 3]`; the last may be smaller."""
+    for start in range(0, len(prepared), size):
+        yield np.stack([each.pixels for each in prepared[start : start + size]])
+
+
+def _fitted(
+    manifest: Manifest, final: Outputs, calibrating: PreparedPart, targets: Targets
+) -> Manifest:
+    """The manifest with everything that the final graph's answers give."""
+    labels, probability = calibrating.labels, final.probability
+    classes = len(manifest.classes)
+    offsets = calibration.decision_offsets(labels, classes, targets.accuracy_share)
+    malignant = np.array([c.malignant for c in manifest.classes])
+    points = []
+    if malignant.any():
+        score = malignant_probability(probability, manifest)
+        points = [calibration.fit_operating_point(score, malignant[labels], targets.sensitivity)]
+    measures = [quality.measure(each) for each in calibrating.prepared]
+    return msgspec.structs.replace(
+        manifest,
+        decision_offsets=dict(zip(manifest.class_ids, map(float, offsets), strict=True)),
+        operating_points=points,
+        conformal=calibration.fit_conformal(probability, labels, manifest.class_ids, targets),
+        novelty_threshold=calibration.fit_novelty_threshold(final.novelty, targets.accepted),
+        quality=calibration.fit_quality(measures, targets.warned),
+    )

@@ -1,0 +1,107 @@
+"""Fits anew what stands behind an artifact's graph: `python -m training.refit model=mobilenet`.
+
+Temperature, biases, decision offsets, operating points, conformal quantiles and the thresholds of
+novelty and quality, on the calibration split and as `conf/export.yaml` asks for. It takes no run:
+the graph's weights stay as they are.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import hydra
+import msgspec
+import numpy as np
+import onnx
+from omegaconf import DictConfig, OmegaConf
+
+from serving import manifest as contract
+from serving.manifest import ArtifactError, Manifest
+from serving.pictures import PictureError
+from training import comparison
+from training.calibration import Targets
+from training.data.sets import Pictures, read_sets
+from training.data.splits import digest
+from training.evaluate import as_answered
+from training.fitting import PreparedPart, fit
+from training.graph import ExportError
+from training.labels import DataError
+from training.train import plain
+
+
+def refit(folder: Path, pictures: Pictures, targets: Targets) -> Manifest:
+    """Fits the artifact in `folder` anew to the calibration part of `pictures`; its new manifest.
+
+    Its report is taken away, which told of other decisions; a comparison of recipes stays.
+
+    Raises:
+        ArtifactError: where the artifact cannot be served, or was trained on another split.
+        DataError: where the pictures' classes are not the model's.
+        PictureError: where one cannot be read.
+    """
+    manifest = contract.load(folder)
+    if digest(pictures.parts) != manifest.training.split_digest:
+        raise ArtifactError(
+            f"{folder}: was trained on another split than these pictures give, and may have "
+            f"learned from some of them. Name the data set that it was trained on (this is "
+            f"{pictures.sets[0].name} in {pictures.sets[0].root})."
+        )
+    ids = manifest.class_ids
+    listed = as_answered(pictures.parts["calibration"], pictures.classes, ids)
+    labels = np.array([ids.index(picture.label) for picture in listed])
+    calibrating = PreparedPart.read("calibration", listed, manifest.preprocessing, labels)
+    # Written beside and then moved, so that a failure leaves the artifact alone.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+        made = Path(name) / folder.name
+        made.mkdir()
+        for kept in (Path(contract.PREPROCESS_FILE), comparison.FILE):
+            if (folder / kept).exists():
+                (made / kept).parent.mkdir(exist_ok=True)
+                shutil.copyfile(folder / kept, made / kept)
+        model = onnx.load(folder / contract.MODEL_FILE)
+        bare = msgspec.structs.replace(manifest, metrics=[], files={})
+        fitted = contract.save(fit(model, bare, made, calibrating, targets), made)
+        shutil.rmtree(folder)
+        made.replace(folder)
+    return fitted
+
+
+def _summary(before: Manifest, after: Manifest) -> str:
+    lines = [
+        f"temperature {before.temperature:.3f} -> {after.temperature:.3f}",
+        *(
+            f"offset of {id}: {before.decision_offsets[id]:.2f} -> {after.decision_offsets[id]:.2f}"
+            for id in after.class_ids
+        ),
+        *(
+            f"suspicious from {old.threshold:.3f} -> {new.threshold:.3f}"
+            for old, new in zip(before.operating_points, after.operating_points, strict=True)
+        ),
+        f"refused above {before.novelty_threshold:.2f} -> {after.novelty_threshold:.2f}",
+    ]
+    return "\n".join(["It was -> it is:", *(f"  {line}" for line in lines)])
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="export")
+def main(config: DictConfig) -> None:
+    """The command; what goes wrong is told without a traceback."""
+    try:
+        folder = Path(config.artifacts) / config.model.name
+        before = contract.load(folder)
+        # Extra sets are for training only: the calibration part is there without them.
+        config.data.extra = {}
+        data: Any = OmegaConf.to_container(config.data, resolve=True)
+        targets = msgspec.convert(plain(config.targets), Targets)
+        after = refit(folder, read_sets(data, before.training.seed), targets)
+    except (ArtifactError, ExportError, DataError, PictureError) as error:
+        sys.exit(f"error: {error}")
+    print(_summary(before, after))
+    print(f"Its report was of what it was: make evaluate MODEL={after.name} writes it anew.")
+
+
+if __name__ == "__main__":
+    main()
