@@ -26,6 +26,7 @@ TIMEOUT = 120
 SLICES = 10
 _AFTER_FAILURE = 0.1
 _BOUNDARY = "a-line-that-is-in-no-picture"
+_STATUS = re.compile(rb"http/1\.[01] (\d{3}) ")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)")
 _MOST_AT_A_TIME = 65_536
 
@@ -175,14 +176,15 @@ class _Connection:
         while (end := answer.find(b"\r\n\r\n")) < 0:
             answer += self._receive(self._socket)
         head = answer[:end].lower()
-        if not (length := _LENGTH.search(head)):
-            raise OSError("the answer does not tell its length")
+        length, status = _LENGTH.search(head), _STATUS.match(head)
+        if length is None or status is None:
+            raise OSError("the answer tells no status or no length")
         left = end + 4 + int(length[1]) - len(answer)
         while left > 0:
             left -= len(self._receive(self._socket))
         if b"\r\nconnection: close" in head:
             self.close()
-        return int(head.split(b" ", 2)[1])
+        return int(status[1])
 
     def close(self) -> None:
         """Closes it; the next request opens it again."""

@@ -24,7 +24,7 @@ PIECE = 128 << 10
 most, where nobody asks"""
 
 LARGE_PIECE = 512 << 10
-"""the same of a body of which all that came was taken: each piece costs a turn of the loop"""
+"""the same of a body that somebody takes as it comes: each piece costs a turn of the loop"""
 
 Part = Literal["head", "body", "answer"]
 """What comes next of a request: more of its head or body, or its answer."""
@@ -61,6 +61,8 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """whether more came of a request than the blank lines that may stand before it"""
     _begun: int = 0
     """bytes of a head, or of what is between two pieces of a body in chunks, that are read"""
+    _is_taken: bool = False
+    """whether a piece of the body came, which is taken once there is none left"""
     _ends: int = 0
     """how often an end was looked for in a body in chunks"""
     _tail: bytes = b""
@@ -75,7 +77,8 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to put what comes next."""
-        if self.part == "body" and not self.cycle.body:
+        is_announced = self.part == "body" and self._unread is not None
+        if is_announced and self._is_taken and not self.cycle.body:
             return self.received
         return self.received[:PIECE]
 
@@ -107,11 +110,11 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         if self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False
         super().on_headers_complete()
-        self.part, self._begun, self._ends = "body", 0, 0
+        self.part, self._begun, self._ends, self._is_taken = "body", 0, 0, False
 
     def on_body(self, body: bytes) -> None:
         """Keeps a piece of the body until it is asked for."""
-        self._begun = 0
+        self._begun, self._is_taken = 0, True
         if self._unread is not None:
             self._unread -= len(body)
         cycle = self.cycle

@@ -7,12 +7,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks import load, nothing, weights
+from benchmarks import load, nothing
 from benchmarks.load import Answered, Task
 from benchmarks.measured import Cell, Estimate, median, rate
 from benchmarks.processes import free_port
@@ -109,26 +106,3 @@ def test_intervals_of_rates_and_medians_are_over_all_rounds() -> None:
 def test_a_figure_is_judged_by_what_was_asked_for(value: float, more: bool, verdict: str) -> None:
     required, aim = (2.5, 4.0) if more else (256, 160)
     assert Judged("", "", value, required, aim, "", more).verdict == verdict
-
-
-def test_weights_of_integers_are_what_they_stand_for() -> None:
-    constants = {
-        "weight": np.array([[3], [-5]], np.int8),
-        "scale": np.array([0.5, 2], np.float32),
-        "zero": np.zeros(2, np.int8),
-        "bias": np.array([1, 2], np.float32),
-    }
-    graph = helper.make_graph(
-        [
-            helper.make_node("DequantizeLinear", ["weight", "scale", "zero"], ["float"], axis=0),
-            helper.make_node("Gemm", ["x", "float", "bias"], ["y"], transB=1),
-        ],
-        "layer",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
-        [numpy_helper.from_array(np.asarray(each), name) for name, each in constants.items()],
-    )
-    onnx.checker.check_graph(graph)
-    ((weight, found_bias),) = weights._layers(graph, "Gemm")
-    assert weight.tolist() == [[1.5], [-10.0]]
-    assert found_bias.tolist() == [1, 2]

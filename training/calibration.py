@@ -41,8 +41,9 @@ def decision_offsets(
     """Decision offsets `[C]`: what each class's calibrated probability is multiplied by.
 
     Deciding for a class of prior p gains 1 / (C p) in balanced accuracy where it is right, and 1 in
-    accuracy. With shares of both, the largest probability times (1 - s) / (C p) + s gains most of
-    all decisions that can be made: Elkan, "The foundations of cost-sensitive learning", IJCAI 2001.
+    accuracy. With shares of both, the largest probability times (1 - s) / (C p) + s gains most, as
+    far as the probabilities are right: Elkan, "The foundations of cost-sensitive learning", IJCAI
+    2001.
     Nothing is fitted but the priors, the classes' shares of `labels` `[N]`.
     """
     prior = np.bincount(labels, minlength=classes) / len(labels)

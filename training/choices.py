@@ -52,6 +52,8 @@ def made_by(run: Path, checkpoints: Sequence[Path]) -> dict[str, Any]:
     }
     if before := [Path(file) for file in weights.get("checkpoints") or ()]:
         told["gone_on_from"] = [made_by(_there(each, run), before) for each in _runs(before)]
+    elif weights.get("artifact"):
+        told["gone_on_from_artifact"] = history.weights
     return told
 
 
@@ -64,9 +66,9 @@ def choices(run: Path) -> dict[str, Any]:
     chosen["data"] = " + ".join(chosen["data"])
     chosen |= {f"data.{name}": data.get(name) for name in ("duplicates", "unreadable", "limit")}
     chosen["model"] = {k: v for k, v in chosen["model"].items() if k not in _NAMES}
-    if "gone_on_from" in chosen:
+    for name in ("gone_on_from", "gone_on_from_artifact"):
         # Their weights are told by their hashes above.
-        del chosen["gone_on_from"]
+        chosen.pop(name, None)
     return {name.removeprefix("model."): value for name, value in _flat(chosen).items()}
 
 

@@ -37,6 +37,7 @@ from training.data.splits import digest
 from training.finished import (
     RunError,
     find_run,
+    learned_before,
     load_network,
     read_config,
     runs_of,
@@ -151,6 +152,7 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     split_digest = digest(pictures.parts)
     runs = runs_of(files, split_digest)
     sets = {name for run in runs for name in sets_of(read_config(run))}
+    sets |= {each.name for each in learned_before(runs, [])}
     answers = read_answers(trained, pictures)
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")

@@ -84,7 +84,11 @@ def evaluate_artifact(
 def as_answered(
     pictures: Sequence[LabelledPicture], classes: Sequence[ClassInfo], ids: Sequence[str]
 ) -> list[LabelledPicture]:
-    """The pictures labelled with the model's `ids`: the data set's `classes`, or the two kinds."""
+    """The pictures labelled with the model's `ids`: the data set's `classes`, or the two kinds.
+
+    Raises:
+        DataError: where they are neither.
+    """
     if {c.id for c in classes} <= set(ids):
         return list(pictures)
     if set(ids) != set(BINARY):

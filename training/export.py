@@ -48,13 +48,14 @@ from training.finished import (
     RunError,
     checkpoint_files,
     find_run,
+    learned_before,
     load_network,
     read_config,
     refuse_more_sets,
     runs_of,
     sets_of,
 )
-from training.fitting import PreparedPart, batches, fit, open_as_served
+from training.fitting import PreparedPart, batches, fit, open_as_served, put_in_place
 from training.gate import GateLimits
 from training.graph import (
     ExportError,
@@ -113,6 +114,7 @@ def export(config: DictConfig) -> Path:
     chosen = checkpoint_files(run, plain(config.checkpoint))
     others = [other for other in runs_of(chosen, history.split_digest) if other != run]
     refuse_more_sets(others, sets_of(trained))
+    before = learned_before([run, *others], sets_of(trained))
     if config.size is not None:
         trained.model.preprocessing.size = config.size
     mixed = load_network(trained, chosen, len(answers.classes), config.start_share)
@@ -148,7 +150,7 @@ def export(config: DictConfig) -> Path:
             "start_share": float(config.start_share),
         }
         manifest = _unfitted(
-            trained, history, config_of_runs, pictures, cached.listed("train"), answers
+            trained, history, config_of_runs, pictures, cached.listed("train"), answers, before
         )
         manifest = fit(model, manifest, made, calibrating, targets)
         graph.scale(Scaling.of(manifest))
@@ -168,9 +170,7 @@ def export(config: DictConfig) -> Path:
                 quantisation = msgspec.structs.replace(quantisation, integer_bytes=size)
             manifest = msgspec.structs.replace(manifest, quantisation=quantisation)
         manifest = contract.save(manifest, made)
-        if folder.exists():
-            shutil.rmtree(folder)
-        made.replace(folder)
+        put_in_place(made, folder)
     print(_summary(folder, manifest))
     return folder
 
@@ -264,6 +264,7 @@ def _unfitted(
     pictures: Pictures,
     learned_from: Sequence[LabelledPicture],
     answers: Answers,
+    before: Sequence[Dataset],
 ) -> Manifest:
     """The manifest with everything known before fitting; what is fitted later does nothing yet."""
     ids = [c.id for c in answers.classes]
@@ -289,7 +290,7 @@ def _unfitted(
         quality=Quality(min_side=0, min_sharpness=0, min_luminance=0, min_lesion_share=0),
         parity=Parity(pictures=0, batch_sizes=[], probability=0, heatmap=0),
         training=Training(
-            datasets=_datasets(pictures.sets, learned_from),
+            datasets=[*_datasets(pictures.sets, learned_from), *before],
             split_digest=history.split_digest,
             seed=trained.seed,
             config=config,

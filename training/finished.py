@@ -12,10 +12,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from serving.manifest import Dataset
 from training import record
 
 CONFIG_FILE = "config.yaml"
 """In a run's folder: the resolved configuration, from which export and resumption start."""
+
+START_FILE = "start.ckpt"
+"""In a run's folder: the weights of the artifact that it started from, where it did."""
 
 
 class RunError(Exception):
@@ -107,6 +111,12 @@ def sets_of(trained: DictConfig) -> list[str]:
     return [trained.data.name, *(each.name for each in (trained.data.get("extra") or {}).values())]
 
 
+def learned_before(runs: Iterable[Path], own: Sequence[str]) -> list[Dataset]:
+    """The sets but `own` that `runs` learned from through others' weights or answers."""
+    found = {each.name: each for run in runs for each in record.read(run).learned_before}
+    return [each for each in found.values() if each.name not in own]
+
+
 def load_network(
     trained: DictConfig, checkpoints: Sequence[Path], classes: int, start_share: float = 0.0
 ) -> nn.Module:
@@ -127,10 +137,12 @@ def load_network(
     weights = _mean(trained, checkpoints, network)
     if start_share:
         start = [Path(each) for each in trained.model.weights.get("checkpoints") or ()]
+        if trained.model.weights.get("artifact"):
+            start = start or [checkpoints[0].parents[1] / START_FILE]
         if not start:
             raise RunError(
-                f"{checkpoints[0]}: its run went on from no other (model.weights.checkpoints), so "
-                "there is no start to mix in. Leave start_share at 0."
+                f"{checkpoints[0]}: its run went on from no other (model.weights.checkpoints) and "
+                "from no artifact, so there is no start to mix in. Leave start_share at 0."
             )
         before = _mean(trained, start, network)
         weights = {key: torch.lerp(weights[key], before[key], start_share) for key in weights}

@@ -16,13 +16,13 @@ from serving import manifest as contract
 from serving import quality
 from serving.classifier import Classifier, Outputs
 from serving.manifest import Manifest, Preprocessing
-from serving.pictures import Prepared, prepare
+from serving.pictures import PictureError, Prepared, prepare
 from serving.prediction import malignant_probability
 from training import calibration
 from training.calibration import Targets
 from training.data.splits import Part
 from training.graph import check, scale
-from training.labels import LabelledPicture
+from training.labels import DataError, LabelledPicture
 from training.scaling import Scaling
 from training.scaling import fit as fit_scaling
 
@@ -40,18 +40,30 @@ class PreparedPart(msgspec.Struct, frozen=True):
     def read(
         cls,
         name: Part,
-        listed: list[LabelledPicture],
+        listed: Sequence[LabelledPicture],
         preprocessing: Preprocessing,
         labels: npt.NDArray[np.int64],
+        skipped: list[str] | None = None,
     ) -> PreparedPart:
         """Reads the pictures `listed`, whose classes are `labels` `[N]`.
 
+        Where `skipped` is given, those that cannot be read are left out and named there.
+
         Raises:
-            PictureError: where one cannot be read.
+            DataError: where one cannot be read.
         """
-        shown = tqdm(listed, f"reading the {name} split", unit="picture")
-        prepared = [prepare(picture.path.read_bytes(), preprocessing) for picture in shown]
-        return cls(listed, prepared, labels)
+        kept, prepared = list[int](), list[Prepared]()
+        for index, picture in enumerate(tqdm(listed, f"reading the {name} split", unit="picture")):
+            try:
+                prepared.append(prepare(picture.path.read_bytes(), preprocessing))
+            except (OSError, PictureError) as error:
+                unread = f"{picture.path}: cannot be read: {error}"
+                if skipped is None:
+                    raise DataError(unread) from error
+                skipped.append(unread)
+            else:
+                kept.append(index)
+        return cls([listed[index] for index in kept], prepared, labels[kept])
 
     @property
     def groups(self) -> list[str]:
@@ -70,7 +82,11 @@ class PreparedPart(msgspec.Struct, frozen=True):
 
 
 def open_as_served(model: onnx.ModelProto, manifest: Manifest, made: Path) -> Classifier:
-    """The artifact in the folder `made` with `model` as its graph, opened as serving opens it."""
+    """The artifact in the folder `made` with `model` as its graph, opened as serving opens it.
+
+    Raises:
+        ExportError: where onnx or serving would not take the graph.
+    """
     check(model, forbidden=(str(Path.cwd()), str(Path.home()), "site-packages", '.py"'))
     onnx.save(model, made / contract.MODEL_FILE)
     contract.save(manifest, made)
@@ -84,7 +100,11 @@ def fit(
     calibrating: PreparedPart,
     targets: Targets,
 ) -> Manifest:
-    """Writes `model` into `made` with its scaling; the manifest with all that is fitted."""
+    """Writes `model` into `made` with its scaling; the manifest with all that is fitted.
+
+    Raises:
+        ExportError: where the graph cannot be served, or has no scaling.
+    """
     scale(model, Scaling.none(len(manifest.classes)))
     raw = calibrating.run(open_as_served(model, manifest, made), "fitting the calibration")
     scaling = fit_scaling(raw.probability, calibrating.labels, targets.least_pictures)
@@ -125,3 +145,19 @@ def _fitted(
         novelty_threshold=calibration.fit_novelty_threshold(final.novelty, targets.accepted),
         quality=calibration.fit_quality(measures, targets.warned),
     )
+
+
+def put_in_place(made: Path, folder: Path) -> None:
+    """Moves the artifact `made` to `folder`; what is there stays where that fails.
+
+    `made` lies in a temporary folder of the same file system, which takes the old one.
+    """
+    aside = made.with_name(f"{made.name}-before")
+    if folder.exists():
+        folder.replace(aside)
+    try:
+        made.replace(folder)
+    except BaseException:
+        if aside.exists():
+            aside.replace(folder)
+        raise

@@ -10,12 +10,17 @@ from pathlib import Path
 import msgspec
 import torch
 
+from serving.manifest import Dataset
+
 FILE_NAME = "run.json"
 _PACKAGES = ("torch", "pytorch-lightning", "kornia", "numpy", "pillow", "onnx", "onnxruntime")
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished run: `seconds` of wall-clock time and the best checkpoint's score included."""
+    """A finished run: `seconds` of wall-clock time and the best checkpoint's score included.
+
+    `learned_before` are the sets beside its own that its start or its teacher had learned from.
+    """
 
     weights: str
     split_digest: str
@@ -27,6 +32,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     scored_by: str
     versions: dict[str, str]
     teacher: str | None = None
+    learned_before: list[Dataset] = []
 
 
 def write(record: Record, run: Path) -> None:

@@ -21,27 +21,29 @@ from omegaconf import DictConfig, OmegaConf
 
 from serving import manifest as contract
 from serving.manifest import ArtifactError, Manifest
-from serving.pictures import PictureError
 from training import comparison
 from training.calibration import Targets
 from training.data.sets import Pictures, read_sets
 from training.data.splits import digest
 from training.evaluate import as_answered
-from training.fitting import PreparedPart, fit
+from training.fitting import PreparedPart, fit, put_in_place
 from training.graph import ExportError
 from training.labels import DataError
 from training.train import plain
 
 
-def refit(folder: Path, pictures: Pictures, targets: Targets) -> Manifest:
+def refit(
+    folder: Path, pictures: Pictures, targets: Targets, skipped: list[str] | None = None
+) -> Manifest:
     """Fits the artifact in `folder` anew to the calibration part of `pictures`; its new manifest.
 
-    Its report is taken away, which told of other decisions; a comparison of recipes stays.
+    Its report is taken away, which told of other decisions; a comparison of recipes stays. Where
+    `skipped` is given, pictures that cannot be read are left out and named there.
 
     Raises:
         ArtifactError: where the artifact cannot be served, or was trained on another split.
-        DataError: where the pictures' classes are not the model's.
-        PictureError: where one cannot be read.
+        DataError: where the pictures' classes are not the model's, or one cannot be read.
+        ExportError: where the graph is not one that export made.
     """
     manifest = contract.load(folder)
     if digest(pictures.parts) != manifest.training.split_digest:
@@ -53,8 +55,9 @@ def refit(folder: Path, pictures: Pictures, targets: Targets) -> Manifest:
     ids = manifest.class_ids
     listed = as_answered(pictures.parts["calibration"], pictures.classes, ids)
     labels = np.array([ids.index(picture.label) for picture in listed])
-    calibrating = PreparedPart.read("calibration", listed, manifest.preprocessing, labels)
-    # Written beside and then moved, so that a failure leaves the artifact alone.
+    preprocessing = manifest.preprocessing
+    calibrating = PreparedPart.read("calibration", listed, preprocessing, labels, skipped)
+    # Written beside and then moved, so that a failure leaves the artifact as it was.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         made = Path(name) / folder.name
         made.mkdir()
@@ -65,8 +68,7 @@ def refit(folder: Path, pictures: Pictures, targets: Targets) -> Manifest:
         model = onnx.load(folder / contract.MODEL_FILE)
         bare = msgspec.structs.replace(manifest, metrics=[], files={})
         fitted = contract.save(fit(model, bare, made, calibrating, targets), made)
-        shutil.rmtree(folder)
-        made.replace(folder)
+        put_in_place(made, folder)
     return fitted
 
 
@@ -96,9 +98,12 @@ def main(config: DictConfig) -> None:
         config.data.extra = {}
         data: Any = OmegaConf.to_container(config.data, resolve=True)
         targets = msgspec.convert(plain(config.targets), Targets)
-        after = refit(folder, read_sets(data, before.training.seed), targets)
-    except (ArtifactError, ExportError, DataError, PictureError) as error:
+        skipped: list[str] | None = [] if data["unreadable"] == "skip" else None
+        after = refit(folder, read_sets(data, before.training.seed), targets, skipped)
+    except (ArtifactError, ExportError, DataError) as error:
         sys.exit(f"error: {error}")
+    if skipped:
+        print("\n  ".join([f"Left out {len(skipped)}:", *skipped]), file=sys.stderr)
     print(_summary(before, after))
     print(f"Its report was of what it was: make evaluate MODEL={after.name} writes it anew.")
 

@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import hydra
 import msgspec
@@ -21,14 +21,16 @@ from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
-from serving.manifest import ClassInfo, Preprocessing
+from serving.manifest import ClassInfo, Dataset, Preprocessing
 from training import record
 from training.data.module import Answers, CachedSets, PictureData
 from training.data.sets import Pictures, read_sets
 from training.data.splits import digest
 from training.finished import (
     CONFIG_FILE,
+    START_FILE,
     RunError,
+    learned_before,
     load_network,
     mean_of,
     read_config,
@@ -39,11 +41,12 @@ from training.finished import (
 from training.labels import DataError
 from training.learner import Learner
 from training.norms import renew
+from training.start import read_artifact, start_from_artifact
 from training.teacher import Teacher, load_teacher
 from training.weights import WeightsError, start_from
 
 _BATCH = 64
-"""Pictures that a teacher's norms are renewed on at a time."""
+"""Pictures that norms are renewed or restored on at a time."""
 
 
 def train(config: DictConfig) -> float:
@@ -71,9 +74,9 @@ def train(config: DictConfig) -> float:
         title = "renewing the teacher's norms"
         renew(teacher.network, seen.drawn(config.norms.pictures, _BATCH, config.seed, title))
     split_digest = digest(pictures.parts)
+    begun = _start(config, answers, pictures, data, split_digest)
     # From here on a picture is a row of the cache and a class.
     del pictures
-    network, weights = _first_network(config, len(answers.classes), split_digest)
     callbacks = [hydra.utils.instantiate(each) for each in config.callbacks.values()]
     trainer: pl.Trainer = hydra.utils.instantiate(
         config.trainer,
@@ -82,13 +85,13 @@ def train(config: DictConfig) -> float:
     )
     commit, start = record.commit(), time.monotonic()
     timers = [each for each in callbacks if isinstance(each, Timer)]
-    learner = make_learner(config, data, network, teacher)
+    learner = make_learner(config, data, begun.network, teacher)
     trainer.fit(learner, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)
     checkpoint = trainer.checkpoint_callback
     assert isinstance(checkpoint, ModelCheckpoint)
     score = checkpoint.best_model_score
     finished = record.Record(
-        weights=weights,
+        weights=begun.origin,
         split_digest=split_digest,
         commit=commit,
         hardware=record.hardware(trainer.strategy.root_device),
@@ -98,27 +101,76 @@ def train(config: DictConfig) -> float:
         scored_by=checkpoint.monitor or "",
         versions=record.versions(),
         teacher=None if teacher is None else teacher.origin,
+        learned_before=_learned_before(config, begun),
     )
     best = Path(checkpoint.best_model_path)
     _end(finished, run_dir, config.model.name, best)
     return finished.best_score
 
 
-def _first_network(config: DictConfig, classes: int, split_digest: str) -> tuple[nn.Module, str]:
-    """The network before its training, and what to write down about where its weights came from."""
+class _Start(NamedTuple):
+    """The network before its training, where its weights came from, what they had learned from."""
+
+    network: nn.Module
+    origin: str
+    datasets: list[Dataset]
+
+
+def _start(
+    config: DictConfig, answers: Answers, pictures: Pictures, data: PictureData, split_digest: str
+) -> _Start:
     weights = plain(config.model.weights)
     files = [Path(each) for each in weights.pop("checkpoints", None) or ()]
-    if not files:
-        network: nn.Module = hydra.utils.instantiate(config.model.network, classes=classes)
-        return network, start_from(network, **weights)
-    runs = runs_of(files, split_digest)
-    refuse_more_sets(runs, sets_of(config))
-    if any(read_config(run).model.target != config.model.target for run in runs):
-        raise RunError(
-            f"{', '.join(map(str, runs))}: tell other classes apart than {config.model.name}. Name "
-            "runs with the same model.target in model.weights.checkpoints."
-        )
-    return load_network(config, files, classes).train(), mean_of(files)
+    artifact = weights.pop("artifact", None)
+    ids = [c.id for c in answers.classes]
+    if files:
+        runs = runs_of(files, split_digest)
+        refuse_more_sets(runs, sets_of(config))
+        if any(read_config(run).model.target != config.model.target for run in runs):
+            raise RunError(
+                f"{', '.join(map(str, runs))}: tell other classes apart than {config.model.name}. "
+                "Name runs with the same model.target in model.weights.checkpoints."
+            )
+        return _Start(load_network(config, files, len(ids)).train(), mean_of(files), [])
+    network: nn.Module = hydra.utils.instantiate(config.model.network, classes=len(ids))
+    if artifact is None:
+        return _Start(network, start_from(network, **weights), [])
+    kept = Path(config.run_dir) / START_FILE
+    if config.ckpt_path is not None and kept.exists():
+        return _read_start(network, kept)
+    folder = Path(artifact)
+    manifest = read_artifact(folder, pictures.sets[0], split_digest)
+    seen = data.train
+    if seen.side != config.model.preprocessing.size:
+        seen = decode(config, pictures, answers).part("train")
+    shown = seen.drawn(config.norms.pictures, _BATCH, config.seed, "restoring the norms")
+    origin = start_from_artifact(network, folder, manifest, ids, shown, weights.get("scale"))
+    begun = _Start(network, origin, manifest.training.datasets)
+    _keep(begun, kept)
+    return begun
+
+
+@rank_zero_only
+def _keep(begun: _Start, file: Path) -> None:
+    """Keeps what a run starts from as a checkpoint, since an artifact may be written anew."""
+    state = {f"network.{key}": value for key, value in begun.network.state_dict().items()}
+    datasets = msgspec.to_builtins(begun.datasets)
+    torch.save({"state_dict": state, "origin": begun.origin, "datasets": datasets}, file)
+
+
+def _read_start(network: nn.Module, file: Path) -> _Start:
+    """What was kept; the weights themselves are those of the checkpoint that is gone on from."""
+    kept = torch.load(file, map_location="cpu", weights_only=True)
+    return _Start(network, kept["origin"], msgspec.convert(kept["datasets"], list[Dataset]))
+
+
+def _learned_before(config: DictConfig, begun: _Start) -> list[Dataset]:
+    """The sets that are not the run's own, and that its start or its teacher had learned from."""
+    files = [*(config.model.weights.get("checkpoints") or ()), *config.model.teacher.checkpoints]
+    own = sets_of(config)
+    through = learned_before((Path(file).parents[1] for file in files), own)
+    found = {each.name: each for each in [*begun.datasets, *through] if each.name not in own}
+    return list(found.values())
 
 
 @rank_zero_only

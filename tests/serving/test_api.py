@@ -21,6 +21,7 @@ from serving.prediction import Prediction
 from serving.problems import PROBLEM_TYPES, Problem, Reason
 from serving.settings import Settings
 from tests.drawings import SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
+from tests.serving.live import wait_until
 
 Client = TestClient[Any]
 URL = "/api/v1/predictions"
@@ -243,13 +244,16 @@ def test_an_unforeseen_error_tells_nothing_of_the_inside(
 def test_the_log_names_no_file_and_no_address(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
+    def lines() -> list[str]:
+        return [each.getMessage() for each in caplog.records if each.name == "lesionlens"]
+
     with caplog.at_level(logging.INFO, "lesionlens"):
         client.post(URL, files=images(("my-secret.jpg", MOLE)))
         client.post(URL, files=images(("my-secret.jpg", b"bad")))
         client.get("/static/my-secret.jpg")
         client.get("/my-secret.jpg")
-    lines = [record.getMessage() for record in caplog.records if record.name == "lesionlens"]
-    assert lines == [
+        wait_until(lambda: len(lines()) == 4)
+    assert lines() == [
         "POST /api/v1/predictions 200",
         "POST /api/v1/predictions 415",
         "GET /static/{file_path} 404",

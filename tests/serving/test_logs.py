@@ -15,6 +15,7 @@ from serving.app import create_app
 from serving.inference import Inference
 from serving.settings import Settings
 from tests.drawings import draw_lesion, encode
+from tests.serving.live import wait_until
 
 URL = "/api/v1/predictions"
 MOLE = encode(draw_lesion(1))
@@ -47,6 +48,7 @@ def test_a_line_tells_of_its_request_by_the_id_that_the_answer_carries(
     client: TestClient[Any], written: io.StringIO
 ) -> None:
     response = client.post(URL, files=[("images", (SECRET, MOLE))] * 2)
+    wait_until(lambda: lines(written))
     (line,) = lines(written)
     assert line["request_id"] == response.headers["x-request-id"]
     assert (line["method"], line["route"], line["status"]) == ("POST", URL, 200)
@@ -62,6 +64,7 @@ def test_a_refusal_is_told_with_its_reason(client: TestClient[Any], written: io.
     client.post("/", files=[("images", (SECRET, b""))])
     client.get(f"/{SECRET}")
     client.get(f"/static/{SECRET}?name={SECRET}")
+    wait_until(lambda: len(lines(written)) == 4)
     told = [(line["problem"], line["route"]) for line in lines(written)]
     assert told == [
         ("not_a_picture", URL),

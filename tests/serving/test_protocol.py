@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from serving.inference import Inference
+from serving.protocol import LARGE_PIECE, PIECE, RequestProtocol
 from serving.settings import Settings
 from tests.drawings import draw_lesion, encode
 from tests.serving.live import Live, serving, wait_until
@@ -337,6 +338,32 @@ def test_space_around_a_header_is_no_part_of_it(live: Live) -> None:
     with live.connect() as connection:
         connection.sendall(POST + LENGTH + b"Expect: \t 100-continue \t\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+
+
+@pytest.mark.parametrize(("sent", "most"), [("whole", LARGE_PIECE), ("in chunks", PIECE)])
+def test_a_body_that_is_taken_as_it_comes_is_read_in_larger_pieces(
+    live: Live, monkeypatch: pytest.MonkeyPatch, sent: str, most: int
+) -> None:
+    pieces, get = list[int](), RequestProtocol.get_buffer
+
+    def note(connection: RequestProtocol, hint: int) -> memoryview:
+        buffer = get(connection, hint)
+        pieces.append(len(buffer))
+        return buffer
+
+    monkeypatch.setattr(RequestProtocol, "get_buffer", note)
+    head, end = FORM.split(b"\r\n\r\n")[0] + b"\r\n\r\n", b"\r\n--x--\r\n"
+    body = head + bytes(2_000_000) + end
+    length = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    chunked = b"Connection: close\r\n" + CHUNKED + b"\r\n"
+    whole = POST + length + body
+    answers = ask(
+        live, whole if sent == "whole" else POST + chunked + chunks(body, 100_000) + b"\r\n"
+    )
+    assert statuses(answers) == [415]
+    # With the head, nobody has taken anything yet.
+    assert pieces[0] == PIECE
+    assert max(pieces) == most
 
 
 def test_a_body_that_nobody_reads_is_not_taken(

@@ -39,11 +39,6 @@ def one_in_twenty(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([1 - rare, rare], axis=1).astype(np.float32), labels
 
 
-def groups_of(labels: np.ndarray) -> list[str]:
-    """A lesion of its own for each picture."""
-    return [str(i) for i in range(len(labels))]
-
-
 def test_offsets_favour_the_rare_class_and_raise_balanced_accuracy() -> None:
     probability, labels = one_in_twenty(4000)
     offsets = calibration.decision_offsets(labels, 2, accuracy_share=0.2)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from training.norms import renew
+from training.norms import renew, restore
 
 
 def network() -> nn.Sequential:
@@ -42,3 +42,24 @@ def test_the_network_is_left_as_it_would_be_served() -> None:
     renew(made, [torch.zeros((2, 12, 12, 3), dtype=torch.uint8)])
     assert not any(module.training for module in made.modules())
     assert made[1].momentum == 0.1
+
+
+def test_norms_that_were_without_effect_get_one_and_the_network_answers_as_before() -> None:
+    torch.manual_seed(0)
+    layers = [
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Conv2d(4, 5, 3),
+        nn.BatchNorm2d(5),
+    ]
+    made = nn.Sequential(*layers).eval()
+    batches = [torch.randint(0, 256, (8, 12, 12, 3), dtype=torch.uint8) for _ in range(2)]
+    shown = torch.cat(batches).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        before = made(shown)
+        restore(made, batches)
+        torch.testing.assert_close(made(shown), before, atol=1e-4, rtol=0)
+        # What a norm meets in training is what it was given.
+        torch.testing.assert_close(made.train()(shown), before, atol=1e-2, rtol=0)
+    assert not made[1]._forward_pre_hooks

@@ -37,10 +37,11 @@ def section(manifest: Manifest) -> str:
     count = sum(len(run.get("checkpoints", [])) for run in runs)
     if count > 1:
         facts.append(["Weights", f"mean of {count} checkpoints, of {len(runs)} runs"])
-    if before:
-        share = f"{record['start_share']:.0%} of these weights is mixed in again"
-        mixed = f"; {share}" if record.get("start_share") else ""
-        facts.append(["Went on from", f"the mean of {len(before)} earlier runs{mixed}"])
+    start = f"the mean of {len(before)} earlier runs" if before else ""
+    if start := start or record.get("gone_on_from_artifact", ""):
+        share = record.get("start_share")
+        mixed = f"; {share:.0%} of these weights is mixed in again" if share else ""
+        facts.append(["Went on from", f"{start}{mixed}"])
     if "seconds" in record:
         seconds = sum(float(run["seconds"]) for run in [*runs, *before])
         facts.append(["Time of training", _duration(seconds)])

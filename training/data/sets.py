@@ -19,7 +19,8 @@ class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `root` is the set's folder; `labels` its table and `images` the folders that hold pictures, both
     relative to it, and of `images` those that exist are taken. Without `labels`, each sub-folder of
     `root` is a class. `column`, `mapping` and `lesions` (relative to `root`) are `read_labels`'s.
-    `masks` is a folder in it with the lesions' outlines, `<image_id>.png`.
+    `masks` is a folder in it with the lesions' outlines, `<image_id>.png`. `holds` names other sets
+    whose pictures are among its own.
     """
 
     name: str
@@ -34,6 +35,7 @@ class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     masks: str | None = None
     classes: list[ClassInfo] | None = None
     malignant: list[str] = []
+    holds: list[str] = []
 
     @property
     def mask_folder(self) -> Path | None:
