@@ -36,6 +36,7 @@ from training.networks import MobileNetV2
 from training.networks.description import Description, means, means_and_deviations
 from training.norms import renew
 from training.novelty import Floats, Novelty, NoveltySettings, bare_skin
+from training.novelty import shown as shown_to_novelty
 from training.refusals import photographs
 from training.train import (
     decode,
@@ -76,11 +77,15 @@ class Seen(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """What is fitted to: training pictures as they are, augmented, and their corners."""
+    """What is fitted to: training pictures as they are, augmented, and their corners.
+
+    `shown` are those that the exported score is fitted to, some of them compressed once more.
+    """
 
     plain: Seen
     augmented: Seen
     bare: Seen
+    shown: Seen
 
 
 class Compared(NamedTuple):
@@ -144,7 +149,8 @@ def methods(network: nn.Module, settings: NoveltySettings) -> dict[str, Method]:
             "10 with deviations, and 17; bare skin": distance("10+", "17", skin="17"),
             "6 and 17; bare skin": distance("6", "17", skin="17"),
             "10, 17 and 18; bare skin": distance("10", "17", "18", skin="17"),
-            "**10 and 17; bare skin**": distance("10", "17", skin="17"),
+            "10 and 17; bare skin": distance("10", "17", skin="17"),
+            "**10 and 17, compressed too; bare skin**": distance("10", "17", to="shown", skin="17"),
         }
     return {
         **shared,
@@ -159,7 +165,10 @@ def methods(network: nn.Module, settings: NoveltySettings) -> dict[str, Method]:
         "augmented, 2 and 3 with deviations; bare skin": distance(
             "2+", "3+", to="augmented", skin="3+"
         ),
-        "**2 and 3 with deviations; bare skin**": distance("2+", "3+", skin="3+"),
+        "2 and 3 with deviations; bare skin": distance("2+", "3+", skin="3+"),
+        "**2 and 3 with deviations, compressed too; bare skin**": distance(
+            "2+", "3+", to="shown", skin="3+"
+        ),
     }
 
 
@@ -252,12 +261,17 @@ def compare(config: DictConfig) -> Compared:
     answers = read_answers(trained, pictures)
     checkpoints = checkpoint_files(run, plain(config.checkpoint))
     network = load_network(trained, checkpoints, len(answers.classes))
-    training = decode(trained, pictures, answers).part("train")
+    cached = decode(trained, pictures, answers)
+    training = cached.part("train")
     renew(network, _batches(training, "renewing the norms", config.seed))
     settings = msgspec.convert(plain(config.novelty), NoveltySettings)
     augmentation = hydra.utils.instantiate(trained.augmentation)
     torch.manual_seed(config.seed)
     shown = [*_batches(training, "training pictures", config.seed)]
+    preprocessing = read_preprocessing(trained)
+    files = [picture.path for picture in cached.listed("train")]
+    fewer = msgspec.structs.replace(settings, pictures=PICTURES, compressed=PICTURES // 2)
+    to_novelty = shown_to_novelty(files, preprocessing, fewer, config.seed)
     learned = Learned(
         look(network, tqdm([as_input(each) for each in shown], "as they are")),
         look(network, (augmentation(as_input(each)) for each in tqdm(shown, "augmented"))),
@@ -268,8 +282,8 @@ def compare(config: DictConfig) -> Compared:
                 for number, each in enumerate(tqdm(shown, "corners"))
             ),
         ),
+        look(network, (as_input(each) for each in to_novelty)),
     )
-    preprocessing = read_preprocessing(trained)
 
     def seen(title: str, files: Sequence[Callable[[], bytes]]) -> Seen:
         def batches() -> Iterator[Tensor]:

@@ -70,6 +70,7 @@ from training.learner import as_input
 from training.norms import renew
 from training.novelty import NoveltySettings
 from training.novelty import fit as fit_novelty
+from training.novelty import shown as shown_to_novelty
 from training.quantise import QuantiseSettings, quantise
 from training.scaling import Scaling
 from training.train import (
@@ -121,11 +122,12 @@ def export(config: DictConfig) -> Path:
     network = cast(Network, mixed)
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
-    drawn = learned_from.drawn
-    seen = drawn(config.norms.pictures, _BATCH, config.seed, "renewing the norms")
+    title = "renewing the norms"
+    seen = learned_from.drawn(config.norms.pictures, _BATCH, config.seed, title)
     renew(cast(nn.Module, network), seen)
     asked = msgspec.convert(plain(config.novelty), NoveltySettings)
-    shown = drawn(asked.pictures, _BATCH, config.seed, "fitting novelty")
+    files = [picture.path for picture in cached.listed("train")]
+    shown = shown_to_novelty(files, read_preprocessing(trained), asked, config.seed)
     novelty = fit_novelty(network, shown, asked)
     graph = ServedGraph(network, novelty, len(answers.classes)).eval()
     model = to_onnx(graph, trained.model.preprocessing.size)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Protocol
 
 import msgspec
@@ -11,11 +12,18 @@ import numpy.typing as npt
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
+from tqdm import tqdm
 
+from serving.manifest import Preprocessing
+from serving.pictures import PictureError, prepare
+from training.cameras import compressed
+from training.labels import DataError
 from training.learner import as_input
 from training.networks.description import Description
 
 Floats = npt.NDArray[np.float64]
+
+_BATCH = 64
 
 
 class Describing(Protocol):
@@ -35,6 +43,10 @@ class NoveltySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     pictures: Annotated[int, Meta(ge=2)]
     """training pictures it is fitted to, or all where they are fewer"""
+    compressed: Annotated[int, Meta(ge=0)]
+    """so many of them it is fitted to once more, as JPEGs of `qualities`"""
+    qualities: tuple[Annotated[int, Meta(ge=1, le=95)], Annotated[int, Meta(ge=1, le=95)]]
+    """the lowest and the highest"""
     components: Annotated[int, Meta(ge=1)]
     """directions of a layer with a variance of their own"""
     shrinkage: Annotated[float, Meta(gt=0, le=1)]
@@ -93,11 +105,43 @@ class Novelty(nn.Module):
         return torch.stack(scores).sum(dim=0)
 
 
-def fit(network: Describing, batches: Iterable[Tensor], settings: NoveltySettings) -> Novelty:
-    """The novelty of `network`, fitted to training pictures in `batches` `[N, S, S, 3] uint8`.
+def shown(
+    files: Sequence[Path], preprocessing: Preprocessing, settings: NoveltySettings, seed: int
+) -> Iterator[Tensor]:
+    """Training pictures of `files` that novelty is fitted to, prepared by serving's own code.
 
-    They are seen as they are: fitted to augmented ones, it took plain skin for lesions.
+    They are seen as they are, and some once more as a messenger hands them on: to what was only
+    compressed nobody should be told that it is no lesion. Fitted to augmented ones, novelty took
+    plain skin for lesions.
+
+    Yields:
+        Batches `[N, S, S, 3] uint8`.
+
+    Raises:
+        DataError: where one cannot be read.
     """
+    random = np.random.default_rng(seed)
+    chosen = [files[i] for i in random.permutation(len(files))[: settings.pictures]]
+    lowest, highest = settings.qualities
+    again = chosen[: settings.compressed]
+    qualities = random.integers(lowest, highest + 1, len(again)).tolist()
+    drawn = [*((file, None) for file in chosen), *zip(again, qualities, strict=True)]
+    for start in tqdm(range(0, len(drawn), _BATCH), "fitting novelty", unit="batch"):
+        batch = drawn[start : start + _BATCH]
+        yield torch.from_numpy(np.stack([_pixels(*each, preprocessing) for each in batch]))
+
+
+def _pixels(file: Path, quality: int | None, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+    try:
+        data = file.read_bytes()
+        sent = data if quality is None else compressed(data, quality)
+        return prepare(sent, preprocessing).pixels
+    except (OSError, PictureError) as error:
+        raise DataError(f"{file}: cannot be read: {error}") from error
+
+
+def fit(network: Describing, batches: Iterable[Tensor], settings: NoveltySettings) -> Novelty:
+    """The novelty of `network`, fitted to training pictures in `batches` `[N, S, S, 3] uint8`."""
     lesions: list[Description] = []
     bare: list[Description] = []
     with torch.no_grad():

@@ -1,8 +1,8 @@
-"""Fits anew what stands behind an artifact's graph: `python -m training.refit model=mobilenet`.
+"""Fits anew what stands around an artifact's network: `python -m training.refit model=mobilenet`.
 
-Temperature, biases, decision offsets, operating points, conformal quantiles and the thresholds of
-novelty and quality, on the calibration split and as `conf/export.yaml` asks for. It takes no run:
-the graph's weights stay as they are.
+Novelty to the training pictures; temperature, biases, decision offsets, operating points, conformal
+quantiles and the thresholds of novelty and quality to the calibration split; all as
+`conf/export.yaml` asks for. It takes no run: the network's weights stay as they are.
 """
 
 from __future__ import annotations
@@ -29,16 +29,24 @@ from training.evaluate import as_answered
 from training.fitting import PreparedPart, fit, put_in_place
 from training.graph import ExportError
 from training.labels import DataError
+from training.novelty import NoveltySettings
+from training.novelty import fit as fit_novelty
+from training.novelty import shown as shown_to_novelty
 from training.train import plain
+from training.watched import WatchedGraph, put_novelty
 
 
 def refit(
-    folder: Path, pictures: Pictures, targets: Targets, skipped: list[str] | None = None
+    folder: Path,
+    pictures: Pictures,
+    targets: Targets,
+    novelty: NoveltySettings,
+    skipped: list[str] | None = None,
 ) -> Manifest:
-    """Fits the artifact in `folder` anew to the calibration part of `pictures`; its new manifest.
+    """Fits the artifact in `folder` anew to `pictures`, which it was made from; its new manifest.
 
     Its report is taken away, which told of other decisions; a comparison of recipes stays. Where
-    `skipped` is given, pictures that cannot be read are left out and named there.
+    `skipped` is given, calibration pictures that cannot be read are left out and named there.
 
     Raises:
         ArtifactError: where the artifact cannot be served, or was trained on another split.
@@ -51,6 +59,13 @@ def refit(
             f"{folder}: was trained on another split than these pictures give, and may have "
             f"learned from some of them. Name the data set that it was trained on (this is "
             f"{pictures.sets[0].name} in {pictures.sets[0].root})."
+        )
+    own = manifest.training.config.get("data", [pictures.sets[0].name])
+    if sorted(own) != sorted(each.name for each in pictures.sets):
+        raise DataError(
+            f"{folder}: was trained on {' and '.join(own)}, and these are "
+            f"{' and '.join(each.name for each in pictures.sets)}. Name the same sets (what ships: "
+            "experiment=travel)."
         )
     ids = manifest.class_ids
     listed = as_answered(pictures.parts["calibration"], pictures.classes, ids)
@@ -66,6 +81,9 @@ def refit(
                 (made / kept).parent.mkdir(exist_ok=True)
                 shutil.copyfile(folder / kept, made / kept)
         model = onnx.load(folder / contract.MODEL_FILE)
+        learned_from = [each.path for each in (*pictures.parts["train"], *pictures.extra)]
+        shown = shown_to_novelty(learned_from, preprocessing, novelty, manifest.training.seed)
+        put_novelty(model, fit_novelty(WatchedGraph(model), shown, novelty))
         bare = msgspec.structs.replace(manifest, metrics=[], files={})
         fitted = contract.save(fit(model, bare, made, calibrating, targets), made)
         put_in_place(made, folder)
@@ -94,12 +112,12 @@ def main(config: DictConfig) -> None:
     try:
         folder = Path(config.artifacts) / config.model.name
         before = contract.load(folder)
-        # Extra sets are for training only: the calibration part is there without them.
-        config.data.extra = {}
         data: Any = OmegaConf.to_container(config.data, resolve=True)
         targets = msgspec.convert(plain(config.targets), Targets)
         skipped: list[str] | None = [] if data["unreadable"] == "skip" else None
-        after = refit(folder, read_sets(data, before.training.seed), targets, skipped)
+        novelty = msgspec.convert(plain(config.novelty), NoveltySettings)
+        pictures = read_sets(data, before.training.seed)
+        after = refit(folder, pictures, targets, novelty, skipped)
     except (ArtifactError, ExportError, DataError) as error:
         sys.exit(f"error: {error}")
     if skipped:

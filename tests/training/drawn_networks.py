@@ -19,7 +19,14 @@ from training.scaling import Scaling
 
 SIZE = 64
 NOVELTY = NoveltySettings(
-    pictures=16, components=8, shrinkage=0.3, least_deviation=0.05, unit=0.95, corner=0.33
+    pictures=16,
+    compressed=0,
+    qualities=(30, 60),
+    components=8,
+    shrinkage=0.3,
+    least_deviation=0.05,
+    unit=0.95,
+    corner=0.33,
 )
 
 

@@ -21,12 +21,13 @@ from tests.drawings import draw_lesion, encode
 from tests.training.drawn_sets import CONF, compose, draw_folders, draw_ham10000
 from training import record
 from training.calibration import Targets
-from training.data.sets import read_sets
+from training.data.sets import Pictures, read_sets
 from training.data.splits import digest
 from training.export import FLOAT_FILE, export
 from training.finished import CONFIG_FILE, RunError
 from training.graph import ExportError
 from training.labels import DIAGNOSES, DataError
+from training.novelty import NoveltySettings
 from training.refit import refit
 from training.train import plain, train
 
@@ -162,13 +163,22 @@ def test_an_artifact_is_fitted_anew_without_its_run(
     (artifact / "report" / "recipes.json").write_text("{}")
     config = compose("export", run, "targets.least_pictures=1")
     targets = msgspec.convert(plain(config.targets), Targets)
+    novelty = msgspec.convert(plain(config.novelty), NoveltySettings)
     pictures = read_sets(plain(OmegaConf.load(run / CONFIG_FILE))["data"], 0)
-    again = refit(artifact, pictures, targets)
-    assert msgspec.structs.replace(again, files=manifest.files) == manifest
-    assert again.digest == manifest.digest
-    equal = refit(artifact, pictures, msgspec.structs.replace(targets, accuracy_share=1.0))
+    again = refit(artifact, pictures, targets, novelty)
+    # Export fits novelty before the weights have 8 bits.
+    known = {"files": manifest.files, "novelty_threshold": manifest.novelty_threshold}
+    assert msgspec.structs.replace(again, **known) == manifest
+    assert again.novelty_threshold == pytest.approx(manifest.novelty_threshold, rel=0.1)
+    assert refit(artifact, pictures, targets, novelty).digest == again.digest
+    equal = refit(artifact, pictures, msgspec.structs.replace(targets, accuracy_share=1.0), novelty)
     assert set(equal.decision_offsets.values()) == {1.0}
     assert [file.name for file in (artifact / "report").iterdir()] == ["recipes.json"]
+
+
+def with_another_set(pictures: Pictures) -> Pictures:
+    more = msgspec.structs.replace(pictures.sets[0], name="more")
+    return msgspec.structs.replace(pictures, sets=[*pictures.sets, more])
 
 
 @pytest.mark.parametrize("made", ["cnn"], indirect=True)
@@ -178,9 +188,14 @@ def test_an_artifact_is_not_fitted_to_what_it_may_have_learned_from(
     run, original, manifest = made
     artifact = tmp_path / original.name
     shutil.copytree(original, artifact)
-    targets = msgspec.convert(plain(compose("export", run).targets), Targets)
+    config = compose("export", run)
+    targets = msgspec.convert(plain(config.targets), Targets)
+    novelty = msgspec.convert(plain(config.novelty), NoveltySettings)
+    data = plain(OmegaConf.load(run / CONFIG_FILE))["data"]
     with pytest.raises(ArtifactError, match="another split"):
-        refit(artifact, read_sets(plain(OmegaConf.load(run / CONFIG_FILE))["data"], 1), targets)
+        refit(artifact, read_sets(data, 1), targets, novelty)
+    with pytest.raises(DataError, match="these are HAM10000 and more"):
+        refit(artifact, with_another_set(read_sets(data, 0)), targets, novelty)
     assert Classifier(artifact).manifest == manifest
 
 

@@ -1,0 +1,83 @@
+"""A graph describes pictures as its network does, and takes another novelty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from serving.manifest import Preprocessing
+from tests.drawings import draw_lesion, encode
+from tests.training.drawn_networks import NOVELTY, drawn, export, run
+from training.graph import ExportError, ServedGraph
+from training.labels import DataError
+from training.learner import as_input
+from training.novelty import fit, shown
+from training.watched import WatchedGraph, put_novelty
+
+
+@pytest.fixture(scope="module", params=["mobilenet", "cnn"])
+def exported(request: pytest.FixtureRequest) -> tuple[ServedGraph, onnx.ModelProto]:
+    return export(request.param)
+
+
+def test_it_describes_pictures_as_the_network_does(
+    exported: tuple[ServedGraph, onnx.ModelProto],
+) -> None:
+    graph, model = exported
+    pictures = as_input(torch.from_numpy(drawn(3)))
+    watched = WatchedGraph(model)
+    found = watched.describe(watched.feature_maps(pictures))
+    with torch.no_grad():
+        wanted = graph.network.describe(graph.network.feature_maps(pictures))
+    for mine, its in zip([*found.layers, found.skin], [*wanted.layers, wanted.skin], strict=True):
+        torch.testing.assert_close(mine, its, atol=1e-3, rtol=1e-3)
+
+
+def test_another_novelty_can_be_put_in_its_place(
+    exported: tuple[ServedGraph, onnx.ModelProto],
+) -> None:
+    _, model = exported
+    watched = WatchedGraph(model)
+    batches = [torch.from_numpy(drawn(20)[4:])]
+    other = fit(watched, batches, msgspec.structs.replace(NOVELTY, shrinkage=0.9))
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    put_novelty(changed, other)
+    image = drawn(5)
+    wanted = other(watched.describe(watched.feature_maps(as_input(torch.from_numpy(image)))))
+    found, before = run(changed, image, ["novelty"])[0], run(model, image, ["novelty"])[0]
+    np.testing.assert_allclose(found, wanted.detach().numpy(), rtol=1e-3, atol=1e-3)
+    assert np.abs(found - before).max() > 0.01
+
+
+def test_a_graph_of_another_kind_is_refused(
+    exported: tuple[ServedGraph, onnx.ModelProto],
+) -> None:
+    _, model = exported
+    with pytest.raises(ExportError, match="no novelty"):
+        WatchedGraph(onnx.ModelProto())
+    other = fit(WatchedGraph(model), [torch.from_numpy(drawn(16))], NOVELTY)
+    narrower = msgspec.structs.replace(NOVELTY, components=3)
+    put_novelty(model, other)
+    with pytest.raises(ExportError, match=r"novelty\.layers\.0\.directions"):
+        put_novelty(model, fit(WatchedGraph(model), [torch.from_numpy(drawn(16))], narrower))
+
+
+def test_some_pictures_are_shown_once_more_as_a_messenger_hands_them_on(tmp_path: Path) -> None:
+    files = [tmp_path / f"{seed}.png" for seed in range(6)]
+    for seed, file in enumerate(files):
+        file.write_bytes(encode(draw_lesion(seed, 80, 60), "PNG"))
+    settings = msgspec.structs.replace(NOVELTY, pictures=5, compressed=3, qualities=(5, 6))
+    found = torch.cat(list(shown(files, Preprocessing(fit="crop", size=64), settings, 0))).float()
+    assert found.shape == (8, 64, 64, 3)
+    for again, first in zip(found[5:], found[:3], strict=True):
+        # The same picture, and not the same pixels.
+        assert 0 < (again - first).abs().mean() < 20
+    files[0].write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"0\.png: cannot be read"):
+        list(shown(files, Preprocessing(fit="crop", size=64), settings, 0))
