@@ -79,7 +79,7 @@ class Seen(NamedTuple):
 class Learned(NamedTuple):
     """What is fitted to: training pictures as they are, augmented, and their corners.
 
-    `shown` are those that the exported score is fitted to, some of them compressed once more.
+    `shown` are those that the exported score is fitted to, and some copies of them.
     """
 
     plain: Seen
@@ -150,7 +150,7 @@ def methods(network: nn.Module, settings: NoveltySettings) -> dict[str, Method]:
             "6 and 17; bare skin": distance("6", "17", skin="17"),
             "10, 17 and 18; bare skin": distance("10", "17", "18", skin="17"),
             "10 and 17; bare skin": distance("10", "17", skin="17"),
-            "**10 and 17, compressed too; bare skin**": distance("10", "17", to="shown", skin="17"),
+            "**10 and 17, and copies; bare skin**": distance("10", "17", to="shown", skin="17"),
         }
     return {
         **shared,
@@ -166,7 +166,7 @@ def methods(network: nn.Module, settings: NoveltySettings) -> dict[str, Method]:
             "2+", "3+", to="augmented", skin="3+"
         ),
         "2 and 3 with deviations; bare skin": distance("2+", "3+", skin="3+"),
-        "**2 and 3 with deviations, compressed too; bare skin**": distance(
+        "**2 and 3 with deviations, and copies; bare skin**": distance(
             "2+", "3+", to="shown", skin="3+"
         ),
     }
@@ -270,7 +270,7 @@ def compare(config: DictConfig) -> Compared:
     shown = [*_batches(training, "training pictures", config.seed)]
     preprocessing = read_preprocessing(trained)
     files = [picture.path for picture in cached.listed("train")]
-    fewer = msgspec.structs.replace(settings, pictures=PICTURES, compressed=PICTURES // 2)
+    fewer = msgspec.structs.replace(settings, pictures=PICTURES, copies=PICTURES // 2)
     to_novelty = shown_to_novelty(files, preprocessing, fewer, config.seed)
     learned = Learned(
         look(network, tqdm([as_input(each) for each in shown], "as they are")),

@@ -132,6 +132,11 @@ def compressed(data: bytes, quality: int) -> bytes:
     return _as_jpeg(decode(data, _LIMITS).image, quality)
 
 
+def sent_on(data: bytes, quality: int, light: float) -> bytes:
+    """The same with its levels times `light`: what another lamp and a messenger made of it."""
+    return _as_jpeg(lit(decode(data, _LIMITS).image, light), quality)
+
+
 def turned(image: Image.Image, degrees: int) -> Image.Image:
     """`image` turned by quarters, no pixel changed."""
     return image.rotate(degrees, expand=True)

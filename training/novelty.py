@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from serving.manifest import Preprocessing
 from serving.pictures import PictureError, prepare
-from training.cameras import compressed
+from training.cameras import sent_on
 from training.labels import DataError
 from training.learner import as_input
 from training.networks.description import Description
@@ -43,10 +43,12 @@ class NoveltySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     pictures: Annotated[int, Meta(ge=2)]
     """training pictures it is fitted to, or all where they are fewer"""
-    compressed: Annotated[int, Meta(ge=0)]
-    """so many of them it is fitted to once more, as JPEGs of `qualities`"""
+    copies: Annotated[int, Meta(ge=0)]
+    """so many of them it is fitted to once more, in other lights and compressed"""
     qualities: tuple[Annotated[int, Meta(ge=1, le=95)], Annotated[int, Meta(ge=1, le=95)]]
-    """the lowest and the highest"""
+    """the lowest and the highest of a copy's JPEG"""
+    lights: tuple[Annotated[float, Meta(gt=0)], Annotated[float, Meta(gt=0)]]
+    """times as bright as the picture a copy is, at least and at most"""
     components: Annotated[int, Meta(ge=1)]
     """directions of a layer with a variance of their own"""
     shrinkage: Annotated[float, Meta(gt=0, le=1)]
@@ -110,9 +112,9 @@ def shown(
 ) -> Iterator[Tensor]:
     """Training pictures of `files` that novelty is fitted to, prepared by serving's own code.
 
-    They are seen as they are, and some once more as a messenger hands them on: to what was only
-    compressed nobody should be told that it is no lesion. Fitted to augmented ones, novelty took
-    plain skin for lesions.
+    They are seen as they are, and some once more as another lamp and a messenger would have them:
+    nobody should be told of a lesion's copy that it is none. Fitted to all that training does to
+    pictures, novelty took plain skin for lesions.
 
     Yields:
         Batches `[N, S, S, 3] uint8`.
@@ -122,20 +124,22 @@ def shown(
     """
     random = np.random.default_rng(seed)
     chosen = [files[i] for i in random.permutation(len(files))[: settings.pictures]]
-    lowest, highest = settings.qualities
-    again = chosen[: settings.compressed]
-    qualities = random.integers(lowest, highest + 1, len(again)).tolist()
-    drawn = [*((file, None) for file in chosen), *zip(again, qualities, strict=True)]
+    again = chosen[: settings.copies]
+    qualities = random.integers(settings.qualities[0], settings.qualities[1] + 1, len(again))
+    lights = random.uniform(*settings.lights, len(again))
+    changes = zip(qualities.tolist(), lights.tolist(), strict=True)
+    drawn = [*((file, None) for file in chosen), *zip(again, changes, strict=True)]
     for start in tqdm(range(0, len(drawn), _BATCH), "fitting novelty", unit="batch"):
         batch = drawn[start : start + _BATCH]
         yield torch.from_numpy(np.stack([_pixels(*each, preprocessing) for each in batch]))
 
 
-def _pixels(file: Path, quality: int | None, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+def _pixels(
+    file: Path, change: tuple[int, float] | None, preprocessing: Preprocessing
+) -> npt.NDArray[np.uint8]:
     try:
         data = file.read_bytes()
-        sent = data if quality is None else compressed(data, quality)
-        return prepare(sent, preprocessing).pixels
+        return prepare(data if change is None else sent_on(data, *change), preprocessing).pixels
     except (OSError, PictureError) as error:
         raise DataError(f"{file}: cannot be read: {error}") from error
 

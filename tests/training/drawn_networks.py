@@ -20,8 +20,9 @@ from training.scaling import Scaling
 SIZE = 64
 NOVELTY = NoveltySettings(
     pictures=16,
-    compressed=0,
+    copies=0,
     qualities=(30, 60),
+    lights=(0.8, 1.2),
     components=8,
     shrinkage=0.3,
     least_deviation=0.05,
