@@ -23,12 +23,10 @@ from serving.manifest import Preprocessing
 from serving.pictures import Limits, PictureError, Prepared, decode, fit, prepare
 from serving.prediction import predict
 from training.bootstrap import Bools, Bootstrap, Figure, Floats, Measure
+from training.data.cache import TRUSTED
 from training.labels import DataError, LabelledPicture
 from training.measures import Integers, area_under_curve, balanced_accuracy
 from training.predictions import Predictions, in_batches
-
-# The pictures of a data set are trusted more than uploads.
-_LIMITS = Limits(max_bytes=500_000_000, max_pixels=250_000_000)
 
 Positive = Annotated[float, Meta(gt=0)]
 Quality = Annotated[int, Meta(ge=1, le=100)]
@@ -121,7 +119,7 @@ def enlarged(data: bytes, scale: float, quality: int) -> bytes:
 
     It is enlarged to no more pixels than are accepted of an upload.
     """
-    image = decode(data, _LIMITS).image
+    image = decode(data, TRUSTED).image
     most = max(1.0, math.sqrt(Limits().max_pixels / (image.width * image.height)))
     width, height = (max(1, int(side * min(scale, most) + 0.5)) for side in image.size)
     return _as_jpeg(image.resize((width, height), Image.Resampling.BICUBIC), quality)
@@ -129,12 +127,15 @@ def enlarged(data: bytes, scale: float, quality: int) -> bytes:
 
 def compressed(data: bytes, quality: int) -> bytes:
     """The picture in the file `data` as a JPEG of `quality`, as a messenger hands it on."""
-    return _as_jpeg(decode(data, _LIMITS).image, quality)
+    return _as_jpeg(decode(data, TRUSTED).image, quality)
 
 
-def sent_on(data: bytes, quality: int, light: float) -> bytes:
-    """The same with its levels times `light`: what another lamp and a messenger made of it."""
-    return _as_jpeg(lit(decode(data, _LIMITS).image, light), quality)
+def sent_on(data: bytes, quality: int, light: float, least_side: int) -> bytes:
+    """The same with its levels times `light`: what another lamp and a messenger made of it.
+
+    A messenger shrinks photographs, too: here to no side below `least_side` pixels.
+    """
+    return _as_jpeg(lit(decode(data, TRUSTED, least_side).image, light), quality)
 
 
 def turned(image: Image.Image, degrees: int) -> Image.Image:
@@ -177,14 +178,14 @@ def _changes(settings: CameraSettings) -> Iterable[tuple[str, _Change]]:
 def _through_a_file(
     change: Callable[[bytes], bytes], data: bytes, preprocessing: Preprocessing
 ) -> Prepared:
-    return prepare(change(data), preprocessing, _LIMITS)
+    return prepare(change(data), preprocessing, TRUSTED)
 
 
 def _direct(
     change: Callable[[Image.Image], Image.Image], data: bytes, preprocessing: Preprocessing
 ) -> Prepared:
     # Shrunk by the decoder as far as `prepare` has it shrunk.
-    upright = decode(data, _LIMITS, 2 * preprocessing.size)
+    upright = decode(data, TRUSTED, 2 * preprocessing.size)
     image = change(upright.image)
     pixels, view = fit(image, preprocessing)
     same = (image.width > image.height) == (upright.width > upright.height)

@@ -50,6 +50,8 @@ def made_by(run: Path, checkpoints: Sequence[Path]) -> dict[str, Any]:
         "best_score": history.best_score,
         "scored_by": history.scored_by,
     }
+    if history.holds:
+        told["holds"] = history.holds
     if before := [Path(file) for file in weights.get("checkpoints") or ()]:
         told["gone_on_from"] = [made_by(_there(each, run), before) for each in _runs(before)]
     elif weights.get("artifact"):
@@ -66,8 +68,8 @@ def choices(run: Path) -> dict[str, Any]:
     chosen["data"] = " + ".join(chosen["data"])
     chosen |= {f"data.{name}": data.get(name) for name in ("duplicates", "unreadable", "limit")}
     chosen["model"] = {k: v for k, v in chosen["model"].items() if k not in _NAMES}
-    for name in ("gone_on_from", "gone_on_from_artifact"):
-        # Their weights are told by their hashes above.
+    for name in ("gone_on_from", "gone_on_from_artifact", "holds"):
+        # Told by hashes and sets above.
         chosen.pop(name, None)
     return {name.removeprefix("model."): value for name, value in _flat(chosen).items()}
 

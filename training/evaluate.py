@@ -64,7 +64,7 @@ def evaluate_artifact(
         )
     evaluation = report(
         model,
-        as_answered(pictures.parts["test"], pictures.classes, manifest.class_ids),
+        _as_answered(pictures.parts["test"], pictures.classes, manifest.class_ids),
         f"the test split of {pictures.sets[0].name}",
         folder / REPORT,
         [f"make evaluate MODEL={manifest.name}"],
@@ -81,7 +81,7 @@ def evaluate_artifact(
     return evaluation
 
 
-def as_answered(
+def _as_answered(
     pictures: Sequence[LabelledPicture], classes: Sequence[ClassInfo], ids: Sequence[str]
 ) -> list[LabelledPicture]:
     """The pictures labelled with the model's `ids`: the data set's `classes`, or the two kinds.

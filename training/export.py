@@ -365,7 +365,14 @@ def main(config: DictConfig) -> None:
     """The command; what goes wrong is told without a traceback."""
     try:
         export(config)
-    except (RunError, ExportError, DataError, ArtifactError, PictureError) as error:
+    except (
+        RunError,
+        ExportError,
+        DataError,
+        ArtifactError,
+        PictureError,
+        msgspec.ValidationError,
+    ) as error:
         sys.exit(f"error: {error}")
 
 

@@ -20,6 +20,7 @@ from serving.pictures import PictureError, Prepared, prepare
 from serving.prediction import malignant_probability
 from training import calibration
 from training.calibration import Targets
+from training.data.cache import TRUSTED
 from training.data.splits import Part
 from training.graph import check, scale
 from training.labels import DataError, LabelledPicture
@@ -43,27 +44,19 @@ class PreparedPart(msgspec.Struct, frozen=True):
         listed: Sequence[LabelledPicture],
         preprocessing: Preprocessing,
         labels: npt.NDArray[np.int64],
-        skipped: list[str] | None = None,
     ) -> PreparedPart:
         """Reads the pictures `listed`, whose classes are `labels` `[N]`.
-
-        Where `skipped` is given, those that cannot be read are left out and named there.
 
         Raises:
             DataError: where one cannot be read.
         """
-        kept, prepared = list[int](), list[Prepared]()
-        for index, picture in enumerate(tqdm(listed, f"reading the {name} split", unit="picture")):
+        prepared = list[Prepared]()
+        for picture in tqdm(listed, f"reading the {name} split", unit="picture"):
             try:
-                prepared.append(prepare(picture.path.read_bytes(), preprocessing))
+                prepared.append(prepare(picture.path.read_bytes(), preprocessing, TRUSTED))
             except (OSError, PictureError) as error:
-                unread = f"{picture.path}: cannot be read: {error}"
-                if skipped is None:
-                    raise DataError(unread) from error
-                skipped.append(unread)
-            else:
-                kept.append(index)
-        return cls([listed[index] for index in kept], prepared, labels[kept])
+                raise DataError(f"{picture.path}: cannot be read: {error}") from error
+        return cls(list(listed), prepared, labels)
 
     @property
     def groups(self) -> list[str]:

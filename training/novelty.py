@@ -17,6 +17,7 @@ from tqdm import tqdm
 from serving.manifest import Preprocessing
 from serving.pictures import PictureError, prepare
 from training.cameras import sent_on
+from training.data.cache import TRUSTED
 from training.labels import DataError
 from training.learner import as_input
 from training.networks.description import Description
@@ -24,6 +25,9 @@ from training.networks.description import Description
 Floats = npt.NDArray[np.float64]
 
 _BATCH = 64
+
+_COPIED = 4
+"""times the network's size, that a copy of a large picture is shrunk to"""
 
 
 class Describing(Protocol):
@@ -59,6 +63,11 @@ class NoveltySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """quantile of the training pictures whose score is one"""
     corner: Annotated[float, Meta(gt=0, lt=0.5)]
     """side of a corner that is taken for bare skin, in sides of the picture"""
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in (("qualities", self.qualities), ("lights", self.lights)):
+            if least > most:
+                raise ValueError(f"{name}: {least} is more than {most}")
 
 
 class Novelty(nn.Module):
@@ -139,7 +148,8 @@ def _pixels(
 ) -> npt.NDArray[np.uint8]:
     try:
         data = file.read_bytes()
-        return prepare(data if change is None else sent_on(data, *change), preprocessing).pixels
+        sent = data if change is None else sent_on(data, *change, _COPIED * preprocessing.size)
+        return prepare(sent, preprocessing, TRUSTED).pixels
     except (OSError, PictureError) as error:
         raise DataError(f"{file}: cannot be read: {error}") from error
 

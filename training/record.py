@@ -19,7 +19,8 @@ _PACKAGES = ("torch", "pytorch-lightning", "kornia", "numpy", "pillow", "onnx", 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A finished run: `seconds` of wall-clock time and the best checkpoint's score included.
 
-    `learned_before` are the sets beside its own that its start or its teacher had learned from.
+    `learned_before` are the sets beside its own that its start or its teacher had learned from;
+    `holds` are others whose pictures all of these, and its own, have among theirs.
     """
 
     weights: str
@@ -33,6 +34,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     teacher: str | None = None
     learned_before: list[Dataset] = []
+    holds: list[str] = []
 
 
 def write(record: Record, run: Path) -> None:

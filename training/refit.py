@@ -10,68 +10,54 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import hydra
 import msgspec
-import numpy as np
 import onnx
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from serving import manifest as contract
 from serving.manifest import ArtifactError, Manifest
 from training import comparison
 from training.calibration import Targets
-from training.data.sets import Pictures, read_sets
+from training.data.sets import Pictures
 from training.data.splits import digest
-from training.evaluate import as_answered
 from training.fitting import PreparedPart, fit, put_in_place
 from training.graph import ExportError
 from training.labels import DataError
 from training.novelty import NoveltySettings
 from training.novelty import fit as fit_novelty
 from training.novelty import shown as shown_to_novelty
-from training.train import plain
+from training.train import decode, plain, read_answers, read_config_sets
 from training.watched import WatchedGraph, put_novelty
 
 
-def refit(
-    folder: Path,
-    pictures: Pictures,
-    targets: Targets,
-    novelty: NoveltySettings,
-    skipped: list[str] | None = None,
-) -> Manifest:
-    """Fits the artifact in `folder` anew to `pictures`, which it was made from; its new manifest.
+def refit(config: DictConfig) -> tuple[Manifest, Manifest]:
+    """Fits the artifact that `config` names anew; its manifest before and after.
 
-    Its report is taken away, which told of other decisions; a comparison of recipes stays. Where
-    `skipped` is given, calibration pictures that cannot be read are left out and named there.
+    Its report is taken away, which told of other decisions; a comparison of recipes stays.
 
     Raises:
-        ArtifactError: where the artifact cannot be served, or was trained on another split.
-        DataError: where the pictures' classes are not the model's, or one cannot be read.
+        ArtifactError: where there is none that can be served, or it was trained on another split.
+        DataError: where the pictures are not those that it was made from, or one cannot be read.
         ExportError: where the graph is not one that export made.
     """
+    folder = Path(config.artifacts) / config.model.name
     manifest = contract.load(folder)
-    if digest(pictures.parts) != manifest.training.split_digest:
-        raise ArtifactError(
-            f"{folder}: was trained on another split than these pictures give, and may have "
-            f"learned from some of them. Name the data set that it was trained on (this is "
-            f"{pictures.sets[0].name} in {pictures.sets[0].root})."
-        )
-    own = manifest.training.config.get("data", [pictures.sets[0].name])
-    if sorted(own) != sorted(each.name for each in pictures.sets):
-        raise DataError(
-            f"{folder}: was trained on {' and '.join(own)}, and these are "
-            f"{' and '.join(each.name for each in pictures.sets)}. Name the same sets (what ships: "
-            "experiment=travel)."
-        )
-    ids = manifest.class_ids
-    listed = as_answered(pictures.parts["calibration"], pictures.classes, ids)
-    labels = np.array([ids.index(picture.label) for picture in listed])
-    preprocessing = manifest.preprocessing
-    calibrating = PreparedPart.read("calibration", listed, preprocessing, labels, skipped)
+    config.seed = manifest.training.seed
+    config.model.preprocessing = msgspec.to_builtins(manifest.preprocessing)
+    pictures = read_config_sets(config)
+    answers = read_answers(config, pictures)
+    _check(folder, manifest, pictures, [c.id for c in answers.classes])
+    novelty = msgspec.convert(plain(config.novelty), NoveltySettings)
+    targets = msgspec.convert(plain(config.targets), Targets)
+    cached = decode(config, pictures, answers)
+    learned_from = [picture.path for picture in cached.listed("train")]
+    listed = cached.readable(pictures.parts["calibration"])
+    labels = answers.indices([picture.label for picture in listed])
+    calibrating = PreparedPart.read("calibration", listed, manifest.preprocessing, labels)
     # Written beside and then moved, so that a failure leaves the artifact as it was.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         made = Path(name) / folder.name
@@ -81,13 +67,34 @@ def refit(
                 (made / kept).parent.mkdir(exist_ok=True)
                 shutil.copyfile(folder / kept, made / kept)
         model = onnx.load(folder / contract.MODEL_FILE)
-        learned_from = [each.path for each in (*pictures.parts["train"], *pictures.extra)]
-        shown = shown_to_novelty(learned_from, preprocessing, novelty, manifest.training.seed)
+        shown = shown_to_novelty(learned_from, manifest.preprocessing, novelty, config.seed)
         put_novelty(model, fit_novelty(WatchedGraph(model), shown, novelty))
         bare = msgspec.structs.replace(manifest, metrics=[], files={})
         fitted = contract.save(fit(model, bare, made, calibrating, targets), made)
         put_in_place(made, folder)
-    return fitted
+    return manifest, fitted
+
+
+def _check(folder: Path, manifest: Manifest, pictures: Pictures, ids: Sequence[str]) -> None:
+    """Makes sure that the artifact was made from `pictures`, with the answers `ids`."""
+    if digest(pictures.parts) != manifest.training.split_digest:
+        raise ArtifactError(
+            f"{folder}: was trained on another split than these pictures give, and may have "
+            f"learned from some of them. Name the data set that it was trained on (this is "
+            f"{pictures.sets[0].name} in {pictures.sets[0].root})."
+        )
+    names = [each.name for each in pictures.sets]
+    own = manifest.training.config.get("data", names)
+    if sorted(own) != sorted(names):
+        raise DataError(
+            f"{folder}: was trained on {' and '.join(own)}, and these are {' and '.join(names)}. "
+            "Name the same sets (for what ships: experiment=travel)."
+        )
+    if manifest.class_ids != list(ids):
+        raise DataError(
+            f"{folder}: tells {', '.join(manifest.class_ids)} apart, and model={manifest.name} of "
+            f"this data set {', '.join(ids)}. Name the model that it is."
+        )
 
 
 def _summary(before: Manifest, after: Manifest) -> str:
@@ -110,18 +117,9 @@ def _summary(before: Manifest, after: Manifest) -> str:
 def main(config: DictConfig) -> None:
     """The command; what goes wrong is told without a traceback."""
     try:
-        folder = Path(config.artifacts) / config.model.name
-        before = contract.load(folder)
-        data: Any = OmegaConf.to_container(config.data, resolve=True)
-        targets = msgspec.convert(plain(config.targets), Targets)
-        skipped: list[str] | None = [] if data["unreadable"] == "skip" else None
-        novelty = msgspec.convert(plain(config.novelty), NoveltySettings)
-        pictures = read_sets(data, before.training.seed)
-        after = refit(folder, pictures, targets, novelty, skipped)
-    except (ArtifactError, ExportError, DataError) as error:
+        before, after = refit(config)
+    except (ArtifactError, ExportError, DataError, msgspec.ValidationError) as error:
         sys.exit(f"error: {error}")
-    if skipped:
-        print("\n  ".join([f"Left out {len(skipped)}:", *skipped]), file=sys.stderr)
     print(_summary(before, after))
     print(f"Its report was of what it was: make evaluate MODEL={after.name} writes it anew.")
 

@@ -34,7 +34,8 @@ def read_artifact(folder: Path, held_out: PictureSet, split_digest: str) -> Mani
     except ArtifactError as error:
         raise WeightsError(f"model.weights.artifact: {error}") from error
     names = {held_out.name, *held_out.holds}
-    shared = names & {each.name for each in manifest.training.datasets}
+    learned = {each.name for each in manifest.training.datasets}
+    shared = names & {*learned, *manifest.training.config.get("holds", [])}
     if shared and manifest.training.split_digest != split_digest:
         raise WeightsError(
             f"{folder}: learned from {', '.join(sorted(shared))}, and so perhaps from pictures "

@@ -102,6 +102,7 @@ def train(config: DictConfig) -> float:
         versions=record.versions(),
         teacher=None if teacher is None else teacher.origin,
         learned_before=_learned_before(config, begun),
+        holds=_holds(config, begun),
     )
     best = Path(checkpoint.best_model_path)
     _end(finished, run_dir, config.model.name, best)
@@ -114,6 +115,7 @@ class _Start(NamedTuple):
     network: nn.Module
     origin: str
     datasets: list[Dataset]
+    holds: list[str]
 
 
 def _start(
@@ -131,21 +133,24 @@ def _start(
                 f"{', '.join(map(str, runs))}: tell other classes apart than {config.model.name}. "
                 "Name runs with the same model.target in model.weights.checkpoints."
             )
-        return _Start(load_network(config, files, len(ids)).train(), mean_of(files), [])
+        return _Start(load_network(config, files, len(ids)).train(), mean_of(files), [], [])
     network: nn.Module = hydra.utils.instantiate(config.model.network, classes=len(ids))
     if artifact is None:
-        return _Start(network, start_from(network, **weights), [])
+        return _Start(network, start_from(network, **weights), [], [])
     kept = Path(config.run_dir) / START_FILE
-    if config.ckpt_path is not None and kept.exists():
-        return _read_start(network, kept)
-    folder = Path(artifact)
+    if config.ckpt_path is not None:
+        before = Path(config.ckpt_path).parents[1] / START_FILE
+        if before.exists():
+            return _read_start(network, before, kept)
+    folder = Path(artifact).expanduser()
     manifest = read_artifact(folder, pictures.sets[0], split_digest)
     seen = data.train
     if seen.side != config.model.preprocessing.size:
         seen = decode(config, pictures, answers).part("train")
     shown = seen.drawn(config.norms.pictures, _BATCH, config.seed, "restoring the norms")
     origin = start_from_artifact(network, folder, manifest, ids, shown, weights.get("scale"))
-    begun = _Start(network, origin, manifest.training.datasets)
+    holds = manifest.training.config.get("holds", [])
+    begun = _Start(network, origin, manifest.training.datasets, holds)
     _keep(begun, kept)
     return begun
 
@@ -155,22 +160,46 @@ def _keep(begun: _Start, file: Path) -> None:
     """Keeps what a run starts from as a checkpoint, since an artifact may be written anew."""
     state = {f"network.{key}": value for key, value in begun.network.state_dict().items()}
     datasets = msgspec.to_builtins(begun.datasets)
-    torch.save({"state_dict": state, "origin": begun.origin, "datasets": datasets}, file)
+    told = {"origin": begun.origin, "datasets": datasets, "holds": begun.holds}
+    _write_start(file, {"state_dict": state, **told})
 
 
-def _read_start(network: nn.Module, file: Path) -> _Start:
-    """What was kept; the weights themselves are those of the checkpoint that is gone on from."""
-    kept = torch.load(file, map_location="cpu", weights_only=True)
-    return _Start(network, kept["origin"], msgspec.convert(kept["datasets"], list[Dataset]))
+def _read_start(network: nn.Module, before: Path, file: Path) -> _Start:
+    """What was kept `before`, and is now in `file`; the weights are the checkpoint's."""
+    kept = torch.load(before, map_location="cpu", weights_only=True)
+    if not file.exists():
+        _write_start(file, kept)
+    datasets = msgspec.convert(kept["datasets"], list[Dataset])
+    return _Start(network, kept["origin"], datasets, kept["holds"])
+
+
+@rank_zero_only
+def _write_start(file: Path, kept: dict[str, Any]) -> None:
+    beside = file.with_suffix(".part")
+    torch.save(kept, beside)
+    beside.replace(file)
 
 
 def _learned_before(config: DictConfig, begun: _Start) -> list[Dataset]:
     """The sets that are not the run's own, and that its start or its teacher had learned from."""
-    files = [*(config.model.weights.get("checkpoints") or ()), *config.model.teacher.checkpoints]
     own = sets_of(config)
-    through = learned_before((Path(file).parents[1] for file in files), own)
+    through = learned_before(_runs_behind(config), own)
     found = {each.name: each for each in [*begun.datasets, *through] if each.name not in own}
     return list(found.values())
+
+
+def _holds(config: DictConfig, begun: _Start) -> list[str]:
+    """Sets whose pictures are among those of all that the run learned from."""
+    own = [config.data, *(config.data.get("extra") or {}).values()]
+    named = [name for each in own for name in each.get("holds") or ()]
+    behind = [name for run in _runs_behind(config) for name in record.read(run).holds]
+    return sorted({*named, *behind, *begun.holds})
+
+
+def _runs_behind(config: DictConfig) -> list[Path]:
+    """The runs that it goes on from, and that teach it."""
+    files = [*(config.model.weights.get("checkpoints") or ()), *config.model.teacher.checkpoints]
+    return list(dict.fromkeys(Path(file).parents[1] for file in files))
 
 
 @rank_zero_only

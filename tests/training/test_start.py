@@ -99,8 +99,21 @@ def test_what_it_may_have_learned_from_is_not_held_out(name: str, manifest: Mani
     assert read_artifact(SHIPPED, described(name), manifest.training.split_digest) == manifest
 
 
-def test_pictures_of_ones_own_may_start_from_it() -> None:
-    assert read_artifact(SHIPPED, described("folder"), "0" * 64).name == "mobilenet"
+@pytest.mark.parametrize("name", ["folder", "isic2020", "isic2024"])
+def test_other_pictures_may_start_from_it(name: str) -> None:
+    assert read_artifact(SHIPPED, described(name), "0" * 64).name == "mobilenet"
+
+
+def test_nor_is_what_its_own_sets_had_among_theirs(manifest: Manifest, tmp_path: Path) -> None:
+    config = {**manifest.training.config, "holds": ["ISIC 2024"]}
+    training = msgspec.structs.replace(manifest.training, config=config)
+    shutil.copytree(SHIPPED, tmp_path / "start")
+    contract.save(msgspec.structs.replace(manifest, training=training), tmp_path / "start")
+    with pytest.raises(WeightsError, match="learned from ISIC 2024"):
+        read_artifact(tmp_path / "start", described("isic2024"), "0" * 64)
+
+
+def test_an_artifact_that_is_not_there_is_no_start() -> None:
     with pytest.raises(WeightsError, match=r"model\.weights\.artifact"):
         read_artifact(Path("nowhere"), described("folder"), "0" * 64)
 
@@ -110,7 +123,8 @@ def test_a_run_goes_on_from_an_artifact_and_says_what_that_learned_from(tmp_path
     # A copy, which is then written anew, as an export of the run itself would.
     start = tmp_path / "start"
     shutil.copytree(SHIPPED, start)
-    overrides = [f"data.root={data}", "data.name=drawn", f"model.weights.artifact={start}"]
+    own = [f"data.root={data}", "data.name=drawn", "+data.holds=[others]"]
+    overrides = [*own, f"model.weights.artifact={start}"]
     train(compose("train", run, *overrides))
     shutil.rmtree(start)
     # Gone on with, it needs the artifact no more.
@@ -131,6 +145,7 @@ def test_a_run_goes_on_from_an_artifact_and_says_what_that_learned_from(tmp_path
     places = [f"run={run}", f"artifacts={tmp_path / 'artifacts'}", *overrides]
     chosen = ["checkpoint=last", "start_share=0.25", "quantise.enabled=false"]
     made = Classifier(export(compose("export", run, *places, *chosen))).manifest
+    assert made.training.config["holds"] == written.holds == ["others"]
     assert [each.name for each in made.training.datasets] == ["drawn", "HAM10000", "ISIC 2017"]
     assert f"| {written.weights}; 25% of these weights is mixed in again |" in origin.section(made)
     assert str(tmp_path) not in msgspec.json.encode(made).decode()

@@ -20,14 +20,12 @@ from serving.prediction import predict
 from tests.drawings import draw_lesion, encode
 from tests.training.drawn_sets import CONF, compose, draw_folders, draw_ham10000
 from training import record
-from training.calibration import Targets
-from training.data.sets import Pictures, read_sets
+from training.data.sets import read_sets
 from training.data.splits import digest
 from training.export import FLOAT_FILE, export
 from training.finished import CONFIG_FILE, RunError
 from training.graph import ExportError
 from training.labels import DIAGNOSES, DataError
-from training.novelty import NoveltySettings
 from training.refit import refit
 from training.train import plain, train
 
@@ -152,51 +150,48 @@ def test_what_is_fitted_is_fitted_to_the_graph_that_serves(made: Made) -> None:
     assert min(abs(each - manifest.novelty_threshold) for each in novelty) < 1e-4
 
 
+def copied(made: Made, ham10000: Path, tmp_path: Path) -> tuple[Path, list[str]]:
+    """A copy of the artifact, and what names it and its pictures to refit."""
+    _, original, manifest = made
+    shutil.copytree(original, tmp_path / original.name)
+    named = [f"model={manifest.name}", f"data.root={ham10000}", f"artifacts={tmp_path}"]
+    return tmp_path / original.name, [*named, "targets.least_pictures=1"]
+
+
 def test_an_artifact_is_fitted_anew_without_its_run(
-    made: Made, tmp_path: Path, ham10000: Path
+    made: Made, ham10000: Path, tmp_path: Path
 ) -> None:
-    run, original, manifest = made
-    artifact = tmp_path / original.name
-    shutil.copytree(original, artifact)
+    manifest = made[2]
+    artifact, named = copied(made, ham10000, tmp_path)
     (artifact / "report").mkdir()
     (artifact / "report" / "README.md").write_text("of other decisions")
     (artifact / "report" / "recipes.json").write_text("{}")
-    config = compose("export", run, "targets.least_pictures=1")
-    targets = msgspec.convert(plain(config.targets), Targets)
-    novelty = msgspec.convert(plain(config.novelty), NoveltySettings)
-    pictures = read_sets(plain(OmegaConf.load(run / CONFIG_FILE))["data"], 0)
-    again = refit(artifact, pictures, targets, novelty)
-    # Export fits novelty before the weights have 8 bits.
+    before, again = refit(compose("export", tmp_path / "run", *named))
+    assert before == manifest
+    # Export fits novelty before the weights have 8 bits, here to a handful of pictures.
     known = {"files": manifest.files, "novelty_threshold": manifest.novelty_threshold}
     assert msgspec.structs.replace(again, **known) == manifest
-    assert again.novelty_threshold == pytest.approx(manifest.novelty_threshold, rel=0.1)
-    assert refit(artifact, pictures, targets, novelty).digest == again.digest
-    equal = refit(artifact, pictures, msgspec.structs.replace(targets, accuracy_share=1.0), novelty)
-    assert set(equal.decision_offsets.values()) == {1.0}
+    assert again.novelty_threshold == pytest.approx(manifest.novelty_threshold, rel=0.5)
+    equal = compose("export", tmp_path / "run", *named, "targets.accuracy_share=1")
+    assert refit(equal)[1].digest == again.digest
+    assert set(Classifier(artifact).manifest.decision_offsets.values()) == {1.0}
     assert [file.name for file in (artifact / "report").iterdir()] == ["recipes.json"]
 
 
-def with_another_set(pictures: Pictures) -> Pictures:
-    more = msgspec.structs.replace(pictures.sets[0], name="more")
-    return msgspec.structs.replace(pictures, sets=[*pictures.sets, more])
-
-
 @pytest.mark.parametrize("made", ["cnn"], indirect=True)
-def test_an_artifact_is_not_fitted_to_what_it_may_have_learned_from(
-    made: Made, tmp_path: Path
+def test_an_artifact_is_fitted_only_to_what_it_was_made_from(
+    made: Made, ham10000: Path, tmp_path: Path
 ) -> None:
-    run, original, manifest = made
-    artifact = tmp_path / original.name
-    shutil.copytree(original, artifact)
-    config = compose("export", run)
-    targets = msgspec.convert(plain(config.targets), Targets)
-    novelty = msgspec.convert(plain(config.novelty), NoveltySettings)
-    data = plain(OmegaConf.load(run / CONFIG_FILE))["data"]
-    with pytest.raises(ArtifactError, match="another split"):
-        refit(artifact, read_sets(data, 1), targets, novelty)
-    with pytest.raises(DataError, match="these are HAM10000 and more"):
-        refit(artifact, with_another_set(read_sets(data, 0)), targets, novelty)
-    assert Classifier(artifact).manifest == manifest
+    artifact, named = copied(made, ham10000, tmp_path)
+    fewer = draw_ham10000(tmp_path / "fewer", lesions=5)
+    for override, error, message in (
+        (f"data.root={fewer}", ArtifactError, "another split"),
+        ("data.name=other", DataError, "trained on HAM10000, and these are other"),
+        ("model.target=classes", DataError, "tells benign, malignant apart"),
+    ):
+        with pytest.raises(error, match=message):
+            refit(compose("export", tmp_path / "run", *named, override))
+    assert Classifier(artifact).manifest == made[2]
 
 
 @pytest.mark.parametrize("made", ["cnn"], indirect=True)

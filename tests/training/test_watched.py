@@ -58,7 +58,8 @@ def test_another_novelty_can_be_put_in_its_place(
 def test_a_graph_of_another_kind_is_refused(
     exported: tuple[ServedGraph, onnx.ModelProto],
 ) -> None:
-    _, model = exported
+    model = onnx.ModelProto()
+    model.CopyFrom(exported[1])
     with pytest.raises(ExportError, match="no novelty"):
         WatchedGraph(onnx.ModelProto())
     other = fit(WatchedGraph(model), [torch.from_numpy(drawn(16))], NOVELTY)
@@ -79,6 +80,9 @@ def test_some_pictures_are_shown_once_more_as_they_might_have_been_sent(tmp_path
         # The same picture, and not the same pixels.
         assert 1 < (again - first).abs().mean() < 60
         assert np.corrcoef(again.ravel(), first.ravel())[0, 1] > 0.9
+    darker = msgspec.structs.replace(settings, qualities=(95, 95), lights=(0.5, 0.5))
+    found = torch.cat(list(shown(files, Preprocessing(fit="crop", size=64), darker, 0))).float()
+    assert float(found[5:].mean()) == pytest.approx(float(found[:3].mean()) / 2, rel=0.02)
     files[0].write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"0\.png: cannot be read"):
         list(shown(files, Preprocessing(fit="crop", size=64), settings, 0))

@@ -26,7 +26,7 @@ _AT_ONCE = 2048
 
 _NAMED_AT_MOST = 10
 # Training pictures are trusted more than uploads: only what no camera makes is refused.
-_LIMITS = Limits(max_bytes=500_000_000, max_pixels=250_000_000)
+TRUSTED = Limits(max_bytes=500_000_000, max_pixels=250_000_000)
 
 
 class Cache(msgspec.Struct, frozen=True):
@@ -151,7 +151,7 @@ def _decode(
     problems = {}
     for row, path in enumerate(paths, first + at):
         try:
-            pixels[row] = prepare(path.read_bytes(), preprocessing, _LIMITS).pixels
+            pixels[row] = prepare(path.read_bytes(), preprocessing, TRUSTED).pixels
         except PictureError as error:
             problems[row] = f"{path}: {error}"
         except OSError as error:
