@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,40 @@ def test_the_generator_sends_whole_pictures_and_counts_the_answers(
     assert sent.refused == 0
     assert sent.median is not None
     assert 0 < sent.median < 60
+
+
+@pytest.mark.parametrize(
+    ("answer", "counts"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}", True),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", False),
+        (b"no answer\r\nContent-Length: 0\r\n\r\n", False),
+    ],
+)
+def test_a_connection_that_was_closed_is_opened_anew_and_half_an_answer_is_none(
+    answer: bytes, counts: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "small.jpg").write_bytes(b"picture")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        file = [str(tmp_path / "small.jpg")]
+        task = Task(port=port, path="/", files=file, clients=1, warm_up=0.0, seconds=0.5)
+        sent = load.generate(task)
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(60)
+    assert (sent.answers > 1, sent.refused > 1) == (counts, not counts)
 
 
 def test_only_what_is_answered_well_and_in_time_counts() -> None:
