@@ -101,7 +101,6 @@ def create_app(settings: Settings | None = None, static: Path = built_files.STAT
             "settings": Provide(lambda: settings, sync_to_thread=False),
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},
-        guards=[hosts.only_for(settings.hosts)],
         middleware=_middleware(settings),
         before_send=[telling(watchers), security.adding_headers(settings.hsts_seconds)],
         lifespan=lifespan,
@@ -150,8 +149,9 @@ def _traces(settings: Settings) -> Traces | None:
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
+    named = [hosts.OnlyFor(settings.hosts)] if settings.hosts else []
     limited = [rates.rate_limit(settings.rate_limit).middleware] if settings.rate_limit else []
-    return [Following(), *limited]
+    return [Following(), *named, *limited]
 
 
 def _cors(settings: Settings) -> CORSConfig | None:

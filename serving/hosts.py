@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
-from litestar.types import Guard
+from litestar.datastructures import Headers
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from serving.problems import ProblemError
 
@@ -18,29 +18,30 @@ ANY_HOST = "any_host"
 _PORT = re.compile(r":\d*$")
 
 
-def only_for(hosts: Iterable[str]) -> Guard:
-    """A guard that refuses requests to other names than `hosts`; empty for none.
+class OnlyFor(ASGIMiddleware):
+    """Refuses requests to other names than `hosts`.
 
     `*.example.org` stands for all below example.org. Litestar's own check of hosts takes no port
-    and answers no problem details.
+    and answers no problem details, and for a guard it would copy the route with every request.
     """
-    names = tuple(host.lower() for host in hosts)
 
-    # Litestar would send every request to a thread and back for a guard that is no coroutine.
-    async def check(
-        connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
-    ) -> None:
-        if not names or handler.opt.get(ANY_HOST):
-            return
-        host = _PORT.sub("", connection.headers.get("host", "")).rstrip(".").lower()
-        if not any(_fits(host, name) for name in names):
-            raise ProblemError(
-                "unknown_host",
-                "This server does not answer to the name that was asked for. Whoever runs it lists "
-                "its names in LESIONLENS_HOSTS.",
-            )
+    scopes = (ScopeType.HTTP,)
 
-    return check
+    def __init__(self, hosts: Iterable[str]) -> None:
+        self._names = tuple(host.lower() for host in hosts)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Goes on where the name is one of them, or the route answers to any."""
+        if not scope["route_handler"].opt.get(ANY_HOST):
+            told = Headers.from_scope(scope).get("host", "")
+            host = _PORT.sub("", told).rstrip(".").lower()
+            if not any(_fits(host, name) for name in self._names):
+                raise ProblemError(
+                    "unknown_host",
+                    "This server does not answer to the name that was asked for. Whoever runs it "
+                    "lists its names in LESIONLENS_HOSTS.",
+                )
+        await next_app(scope, receive, send)
 
 
 def _fits(host: str, name: str) -> bool:

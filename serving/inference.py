@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from serving import visits
+from serving.batches import Batches
 from serving.classifier import Classifier, load_all
 from serving.manifest import ArtifactError, Manifest
 from serving.memory import Room, return_what_is_free
-from serving.pictures import PictureError, prepare
+from serving.pictures import PictureError, Prepared, prepare
 from serving.prediction import Prediction, infer, read
+from serving.quality import Measures, measure
 from serving.settings import Settings
-from serving.stages import Stages
+from serving.stages import StageName, Stages
 from serving.workers import Workers
 
 PREFERRED_MODEL = "mobilenet"
+
+_TOGETHER = 2
+"""pictures that go through a model at one go, where more wait than there are workers: what is done
+around the model is then done once for both"""
+
+_SMALL = 512 << 10
+"""bytes of a file that goes along with another: decoding a larger one would keep the other waiting,
+and is nearly all of its work"""
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -26,6 +35,15 @@ class Upload(msgspec.Struct, frozen=True):
 
     name: str
     data: bytes
+
+
+class Asked(msgspec.Struct, frozen=True, eq=False):
+    """A picture that is to be answered, by which model and how; times it into `stages`."""
+
+    model: Classifier
+    upload: Upload
+    heatmaps: bool
+    stages: Stages
 
 
 class UnknownModelError(LookupError):
@@ -53,6 +71,7 @@ class Inference:
         self.load()
         self.workers = Workers(settings.workers, settings.queue)
         self.room = Room(settings.decoded_bytes)
+        self._batches = Batches(self.workers, self._answer_named, _go_together, _TOGETHER)
 
     def load(self) -> None:
         """Loads what changed in the folder of models; requests keep the models that they have.
@@ -116,15 +135,49 @@ class Inference:
         Raises:
             PictureError: where it is no usable picture.
         """
-        stages = stages or Stages()
-        limits = self._settings.limits
-        prepared = [prepare(upload.data, model.manifest.preprocessing, limits, self.room)]
-        stages.end("decode")
-        outputs = infer(model, prepared)
-        stages.end("infer")
-        [answer] = read(model.manifest, [upload.name], prepared, outputs, heatmaps=heatmaps)
-        stages.end("render")
+        [answer] = self.answer_each([Asked(model, upload, heatmaps, stages or Stages())])
+        if isinstance(answer, PictureError):
+            raise answer
         return answer
+
+    def answer_each(self, asked: Sequence[Asked]) -> list[Prediction | PictureError]:
+        """Decodes pictures and classifies them in one batch, in the calling thread.
+
+        All are for the model and with the heatmaps of the first. What is no usable picture is
+        answered with what is wrong with it.
+        """
+        model, heatmaps = asked[0].model, asked[0].heatmaps
+        _end("wait", asked)
+        decoded = [self._decode(each) for each in asked]
+        _end("decode", asked)
+        usable = [found for found in decoded if not isinstance(found, PictureError)]
+        answers: Iterator[Prediction] = iter(())
+        if usable:
+            names, prepared, measures = zip(*usable, strict=True)
+            outputs = infer(model, prepared)
+            _end("infer", asked)
+            answers = iter(
+                read(model.manifest, names, prepared, measures, outputs, heatmaps=heatmaps)
+            )
+            _end("render", asked)
+        return [found if isinstance(found, PictureError) else next(answers) for found in decoded]
+
+    def _decode(self, asked: Asked) -> tuple[str, Prepared, Measures] | PictureError:
+        preprocessing, limits = asked.model.manifest.preprocessing, self._settings.limits
+        try:
+            prepared = prepare(asked.upload.data, preprocessing, limits, self.room)
+        except PictureError as error:
+            return error
+        return asked.upload.name, prepared, measure(prepared)
+
+    def _answer_named(self, asked: Sequence[Asked]) -> list[Prediction | PictureError]:
+        """As `answer_each`; what is wrong begins with the name of the file."""
+        return [
+            PictureError(found.reason, f"{each.upload.name}: {found}")
+            if isinstance(found, PictureError)
+            else found
+            for each, found in zip(asked, self.answer_each(asked), strict=True)
+        ]
 
     def answer_all(
         self, model: Classifier, uploads: Sequence[Upload], *, heatmaps: bool
@@ -137,28 +190,32 @@ class Inference:
         Raises:
             QueueFullError: where too many wait.
         """
-
-        def named(upload: Upload, stages: Stages) -> Prediction:
-            stages.end("wait")
-            try:
-                return self.answer(model, upload, heatmaps=heatmaps, stages=stages)
-            except PictureError as error:
-                raise PictureError(error.reason, f"{upload.name}: {error}") from error
-
         self.workers.check(len(uploads))
-        timed = [Stages() for _ in uploads]
+        asked = [Asked(model, upload, heatmaps, Stages()) for upload in uploads]
         visit = visits.current()
 
         def note(answers: asyncio.Future[list[Prediction]]) -> None:
             if not answers.cancelled() and answers.exception() is None:
-                visit.note(model.manifest, answers.result(), timed)
+                stages = [each.stages for each in asked]
+                visit.note(model.manifest, answers.result(), stages)
 
-        answers = self.workers.gather(
-            partial(named, upload, stages) for upload, stages in zip(uploads, timed, strict=True)
-        )
+        answers = self._batches.gather(asked)
         answers.add_done_callback(note)
         return answers
 
     def close(self) -> None:
         """Ends the worker threads once each has done what it is busy with."""
         self.workers.close()
+
+
+def _go_together(first: Asked, second: Asked) -> bool:
+    """Whether two pictures may be answered in one batch."""
+    is_small = max(len(first.upload.data), len(second.upload.data)) <= _SMALL
+    return is_small and first.model is second.model and first.heatmaps == second.heatmaps
+
+
+def _end(name: StageName, asked: Sequence[Asked]) -> None:
+    """Ends a stage that all of `asked` were in together."""
+    for each in asked:
+        each.stages.end(name)
+        each.stages.together = len(asked)

@@ -89,12 +89,12 @@ class Metrics:
         )
         self._watch(
             "lesionlens_pictures_waiting",
-            "Pictures that wait for a worker.",
+            "Pictures that wait for a worker, or that one has taken along with another.",
             lambda: inference.workers.waiting,
         )
         self._watch(
             "lesionlens_pictures_in_work",
-            "Pictures that a worker is busy with.",
+            "Workers that are busy with pictures.",
             lambda: inference.workers.running,
         )
         self._watch(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from msgspec import Meta
 from PIL import Image
 
@@ -91,54 +91,66 @@ def predict(
     model: Classifier, names: Sequence[str], prepared: Sequence[Prepared], *, heatmaps: bool = False
 ) -> list[Prediction]:
     """Runs `model` over prepared pictures in one batch; one answer each, in their order."""
-    return read(model.manifest, names, prepared, infer(model, prepared), heatmaps=heatmaps)
+    measures = [quality.measure(picture) for picture in prepared]
+    outputs = infer(model, prepared)
+    return read(model.manifest, names, prepared, measures, outputs, heatmaps=heatmaps)
 
 
 def infer(model: Classifier, prepared: Sequence[Prepared]) -> Outputs:
     """What the graph of `model` answers for prepared pictures, in one batch."""
-    return model.run(np.stack([picture.pixels for picture in prepared]))
+    return model.run(np.array([picture.pixels for picture in prepared]))
 
 
 def read(
     manifest: Manifest,
     names: Sequence[str],
     prepared: Sequence[Prepared],
+    measures: Sequence[quality.Measures],
     outputs: Outputs,
     *,
     heatmaps: bool = False,
 ) -> list[Prediction]:
-    """What `outputs` say of the pictures that they were made from; one answer each."""
+    """What `outputs` say of the pictures that they were made from; one answer each.
+
+    `measures` are theirs. They are taken before the network runs, while the pixels are still in the
+    processor's cache, and as little as can be is done behind it, where all else has left the cache.
+    """
+    rows = zip(
+        names,
+        prepared,
+        measures,
+        outputs.probability,
+        outputs.heatmap,
+        outputs.novelty.tolist(),
+        strict=True,
+    )
     return [
-        _read(manifest, name, picture, probability, float(novelty), maps if heatmaps else None)
-        for name, picture, probability, maps, novelty in zip(
-            names, prepared, outputs.probability, outputs.heatmap, outputs.novelty, strict=True
-        )
+        _read(manifest, name, picture, measured, probability, novelty, maps if heatmaps else None)
+        for name, picture, measured, probability, maps, novelty in rows
     ]
 
 
-def decide(probability: Floats, manifest: Manifest) -> npt.NDArray[np.int64]:
-    """The index of each row's predicted class, `[N] int64`, for `probability` `[N, C]`.
-
-    It is the class with the largest probability times its decision offset.
-    """
-    offsets = np.array([manifest.decision_offsets[id] for id in manifest.class_ids])
-    decided: npt.NDArray[np.int64] = np.argmax(probability * offsets, axis=-1)
-    return decided
+def probabilities_of(row: Floats, manifest: Manifest) -> dict[str, float]:
+    """The probabilities of one picture, `[C] float32`, by their classes' ids."""
+    return dict(zip(manifest.class_ids, row.tolist(), strict=True))
 
 
-def malignant_probability(probability: Floats, manifest: Manifest) -> npt.NDArray[np.float64]:
-    """The sum over the malignant classes, `[N] float64` in [0, 1], for `probability` `[N, C]`."""
-    malignant = np.array([c.malignant for c in manifest.classes])
-    total: npt.NDArray[np.float64] = probability[:, malignant].sum(axis=-1, dtype=np.float64)
-    return total.clip(0.0, 1.0)
+def decide(probabilities: Mapping[str, float], manifest: Manifest) -> str:
+    """The id of the predicted class: the largest of `probabilities` times its decision offset."""
+    offsets = manifest.decision_offsets
+    return max(probabilities, key=lambda id: probabilities[id] * offsets[id])
 
 
-def prediction_sets(probability: Floats, manifest: Manifest) -> npt.NDArray[np.bool_]:
-    """Which classes each row's conformal set holds, `[N, C] bool`; the likeliest always."""
-    quantiles = np.array([manifest.conformal.quantiles[id] for id in manifest.class_ids])
-    sets: npt.NDArray[np.bool_] = 1 - probability <= quantiles
-    sets[np.arange(len(sets)), probability.argmax(axis=-1)] = True
-    return sets
+def malignant_probability(probabilities: Mapping[str, float], manifest: Manifest) -> float:
+    """The sum of `probabilities` over the malignant classes, in [0, 1]."""
+    return min(1.0, math.fsum(probabilities[id] for id in manifest.malignant_ids))
+
+
+def prediction_set(probabilities: Mapping[str, float], manifest: Manifest) -> list[str]:
+    """The ids in the conformal set, by falling probability; the likeliest is always in it."""
+    quantiles = manifest.conformal.quantiles
+    likeliest, *others = sorted(probabilities, key=lambda id: -probabilities[id])
+    return [likeliest, *(id for id in others if 1 - probabilities[id] <= quantiles[id])]
 
 
 def verdict(malignant: float, manifest: Manifest) -> Verdict:
@@ -151,31 +163,31 @@ def _read(
     manifest: Manifest,
     name: str,
     picture: Prepared,
+    measures: quality.Measures,
     probability: Floats,
     novelty: float,
     maps: Floats | None,
 ) -> Prediction:
-    row, ids = probability[None], manifest.class_ids
-    malignant = float(malignant_probability(row, manifest)[0]) if manifest.malignant_ids else None
-    members = prediction_sets(row, manifest)[0]
+    probabilities = probabilities_of(probability, manifest)
+    malignant = malignant_probability(probabilities, manifest) if manifest.malignant_ids else None
     return Prediction(
         image=name,
         model=manifest.name,
         width=picture.width,
         height=picture.height,
-        prediction=ids[int(decide(row, manifest)[0])],
-        probabilities={id: float(p) for id, p in zip(ids, probability, strict=True)},
+        prediction=decide(probabilities, manifest),
+        probabilities=probabilities,
         malignant_probability=malignant,
         verdict=None if malignant is None else verdict(malignant, manifest),
-        prediction_set=[ids[i] for i in np.argsort(-probability) if members[i]],
+        prediction_set=prediction_set(probabilities, manifest),
         novelty=novelty,
         # Written so that a score that is not a number refuses.
         refused=not novelty <= manifest.novelty_threshold,
-        warnings=quality.warnings(quality.measure(picture), manifest.quality),
+        warnings=quality.warnings(measures, manifest.quality),
         view=picture.view,
         heatmaps=msgspec.UNSET
         if maps is None
-        else {id: _as_data_uri(heatmap) for id, heatmap in zip(ids, maps, strict=True)},
+        else {id: _as_data_uri(each) for id, each in zip(probabilities, maps, strict=True)},
     )
 
 

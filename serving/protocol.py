@@ -35,6 +35,8 @@ _END = b"\r\n\r\n"
 _MOST_ENDS = 4_096
 """in one body: a picture's pieces hold one now and then, and each takes a turn of the parser"""
 
+_CONTINUE = b"HTTP/1.1 100 "
+
 _VERSIONS = ("1.0", "1.1")
 
 _HOST = re.compile(rb"([\w.~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
@@ -55,6 +57,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     received: memoryview
     """what just came: one for all connections of a server, of which each reads it at once"""
     part: Part = "head"
+    _answer: Answer
     _unread: int | None = None
     """bytes of the body that are still to come; None where it comes in chunks"""
     _has_begun: bool = False
@@ -110,6 +113,9 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         if self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False
         super().on_headers_complete()
+        self._answer = Answer(self.transport)
+        # uvicorn types it as a transport, which it only writes to and closes.
+        self.cycle.transport = self._answer  # type: ignore[assignment]
         self.part, self._begun, self._ends, self._is_taken = "body", 0, 0, False
 
     def on_body(self, body: bytes) -> None:
@@ -141,6 +147,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def on_response_complete(self) -> None:
         """Goes on with what was sent meanwhile."""
+        self._answer.flush()
         if self.part == "answer":
             self.part = "head"
         super().on_response_complete()
@@ -222,6 +229,39 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         self._feed(memoryview(b"\r\n".join([*lines, b"", b""])))
+
+
+class Answer:
+    """What is written of one answer: its head goes out with what follows upon it, at one go."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        """Writes `data`, or keeps it where it is the head."""
+        if self._head is None and data.startswith(_CONTINUE):
+            self._transport.write(data)
+        elif self._head is None:
+            self._head = data
+        else:
+            self._transport.write(self._head + data)
+            self._head = b""
+
+    def flush(self) -> None:
+        """Writes the head, behind which nothing follows."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed, or soon will be."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """Closes the connection behind what was written."""
+        self.flush()
+        self._transport.close()
 
 
 def _announced(headers: list[tuple[bytes, bytes]], target: bytes, version: str) -> int | None:

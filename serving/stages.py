@@ -19,10 +19,14 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class Stages:
-    """The stages of one picture, each of which begins as the one before it ends; the first now."""
+    """The stages of one picture, each of which begins as the one before it ends; the first now.
+
+    `together` is how many pictures went through them at one go, it among them.
+    """
 
     def __init__(self) -> None:
         self.done: list[Stage] = []
+        self.together = 1
         self._begun = time.time_ns()
 
     def end(self, name: StageName) -> None:

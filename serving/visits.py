@@ -23,7 +23,7 @@ class Answer(msgspec.Struct, frozen=True):
     manifest: Manifest
     prediction: Prediction
     stages: list[Stage]
-    batch: int = 1
+    batch: int
 
 
 class Visit(msgspec.Struct, kw_only=True):
@@ -53,7 +53,7 @@ class Visit(msgspec.Struct, kw_only=True):
     ) -> None:
         """Keeps what its pictures were answered."""
         for prediction, timed in zip(predictions, stages, strict=True):
-            self.answers.append(Answer(manifest, prediction, timed.done))
+            self.answers.append(Answer(manifest, prediction, timed.done, timed.together))
 
 
 Watcher = Callable[[Visit], None]

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -99,44 +98,9 @@ class Workers:
             for future in ahead:
                 future.cancel()
 
-    def gather(self, calls: Iterable[Callable[[], T]]) -> asyncio.Future[list[T]]:
-        """Runs each of `calls` in a thread; a future of all their results, in order.
-
-        It fails with the first that does. Then, and once it is cancelled, no call is begun any
-        more. Each result wakes the event loop once, since each turn of it waits for the
-        interpreter's lock among the threads at work.
-        """
-        loop = asyncio.get_running_loop()
-        results: asyncio.Future[list[T]] = loop.create_future()
-        futures = [self.submit(call) for call in calls]
-
-        def deliver() -> None:
-            if results.done():
-                return
-            done = [future for future in futures if future.done()]
-            if any(future.cancelled() for future in done):
-                results.cancel()
-            elif failed := next((error for future in done if (error := future.exception())), None):
-                results.set_exception(failed)
-            elif len(done) == len(futures):
-                results.set_result([future.result() for future in futures])
-
-        def give_up(_: asyncio.Future[list[T]]) -> None:
-            for future in futures:
-                future.cancel()
-
-        # First, so that nothing more is begun once whoever waits goes on.
-        results.add_done_callback(give_up)
-        for future in futures:
-            future.add_done_callback(lambda _: _tell(loop, deliver))
-        if not futures:
-            results.set_result([])
-        return results
-
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs `function` in a thread and waits for it."""
-        [result] = await self.gather([partial(function, *args, **kwargs)])
-        return result
+        """Runs `function` in a thread and waits for it; what is given up before is never run."""
+        return await asyncio.wrap_future(self.submit(function, *args, **kwargs))
 
     def close(self) -> None:
         """Ends the threads once each has done what it is busy with; does not wait for it."""
@@ -153,8 +117,3 @@ class Workers:
             with self._lock:
                 self._running -= 1
                 self._seconds += _LATEST_SHARE * (seconds - self._seconds)
-
-
-def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
-        loop.call_soon_threadsafe(callback)

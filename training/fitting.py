@@ -17,7 +17,7 @@ from serving import quality
 from serving.classifier import Classifier, Outputs
 from serving.manifest import Manifest, Preprocessing
 from serving.pictures import PictureError, Prepared, prepare
-from serving.prediction import malignant_probability
+from serving.prediction import malignant_probability, probabilities_of
 from training import calibration
 from training.calibration import Targets
 from training.data.cache import TRUSTED
@@ -127,7 +127,8 @@ def _fitted(
     malignant = np.array([c.malignant for c in manifest.classes])
     points = []
     if malignant.any():
-        score = malignant_probability(probability, manifest)
+        found = [probabilities_of(row, manifest) for row in probability]
+        score = np.array([malignant_probability(each, manifest) for each in found])
         points = [calibration.fit_operating_point(score, malignant[labels], targets.sensitivity)]
     measures = [quality.measure(each) for each in calibrating.prepared]
     return msgspec.structs.replace(

@@ -11,9 +11,9 @@ from tqdm import tqdm
 from serving.classifier import Classifier, Floats, Outputs
 from serving.manifest import GateFigure, GateName
 from serving.pictures import Pixels
-from serving.prediction import decide
 from training.bootstrap import Bootstrap, Figure
 from training.measures import Integers, balanced_accuracy, median
+from training.predictions import decisions
 
 _BATCH = 32
 
@@ -106,8 +106,8 @@ def _look(exact: Classifier, integers: Classifier, pixels: Pixels) -> _Seen:
     wanted, found = _answers(exact, pixels), _answers(integers, pixels)
     rows, likeliest = np.arange(len(pixels)), wanted.probability.argmax(axis=1)
     return _Seen(
-        decide(found.probability, integers.manifest),
-        decide(wanted.probability, exact.manifest),
+        decisions(found.probability, integers.manifest),
+        decisions(wanted.probability, exact.manifest),
         np.abs(found.probability - wanted.probability).max(axis=1),
         _correlation(found.heatmap[rows, likeliest], wanted.heatmap[rows, likeliest]),
     )

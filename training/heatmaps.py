@@ -21,11 +21,10 @@ from PIL import Image, ImageFilter
 
 from serving.classifier import Classifier
 from serving.pictures import PictureError, Pixels, Prepared, prepare
-from serving.prediction import decide
 from training.bootstrap import Bools, Bootstrap, Figure, Floats
 from training.labels import DataError, LabelledPicture
 from training.measures import mean
-from training.predictions import in_batches
+from training.predictions import decisions, in_batches
 
 _ASPECT = 0.02
 """A mask whose proportions differ by more from its picture's is of another picture."""
@@ -170,7 +169,7 @@ def _look_at_batch(
     prepared = [prepare(picture.path.read_bytes(), preprocessing) for _, picture in batch]
     pixels = np.stack([each.pixels for each in prepared])
     outputs = model.run(pixels)
-    predicted = decide(outputs.probability, model.manifest)
+    predicted = decisions(outputs.probability, model.manifest)
     cells = outputs.heatmap[np.arange(count), predicted]
     centre = _gaussian(side, settings.centre)
     heat = np.stack([_enlarged(each, side) for each in cells])

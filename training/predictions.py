@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from serving.classifier import Classifier
 from serving.cores import available_cores
-from serving.manifest import ClassInfo
+from serving.manifest import ClassInfo, Manifest
 from serving.pictures import PictureError, Prepared, prepare
-from serving.prediction import Prediction, predict
+from serving.prediction import Prediction, decide, predict, probabilities_of
 from training.labels import Background, DataError, LabelledPicture
 
 T = TypeVar("T")
@@ -141,6 +141,13 @@ def in_batches(
         for batch, result in zip(batches, pool.map(work, batches), strict=True):
             yield result
             progress.update(len(batch))
+
+
+def decisions(probability: npt.NDArray[np.float32], manifest: Manifest) -> Integers:
+    """The index of each row's predicted class, `[N] int64`, for `probability` `[N, C]`."""
+    ids = manifest.class_ids
+    decided = [decide(probabilities_of(row, manifest), manifest) for row in probability]
+    return np.array([ids.index(id) for id in decided], np.int64)
 
 
 def collect(

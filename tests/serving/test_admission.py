@@ -34,11 +34,11 @@ class Gate:
     def __init__(self) -> None:
         self.opened = threading.Event()
         self.entered = 0
-        self._answer = Inference.answer
+        self._answer = Inference.answer_each
 
     def answer(self, *arguments: Any, **options: Any) -> Any:
-        """In the place of `Inference.answer`."""
-        self.entered += 1
+        """In the place of `Inference.answer_each`."""
+        self.entered += len(arguments[1])
         assert self.opened.wait(60)
         return self._answer(*arguments, **options)
 
@@ -47,7 +47,7 @@ class Gate:
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate = Gate()
     monkeypatch.setattr(
-        Inference, "answer", lambda *arguments, **options: gate.answer(*arguments, **options)
+        Inference, "answer_each", lambda *arguments, **options: gate.answer(*arguments, **options)
     )
     yield gate
     gate.opened.set()
@@ -177,11 +177,11 @@ def test_after_the_deadline_an_answer_is_given_up(settings: Settings, gate: Gate
         assert (refused.status_code, kind(refused)) == (503, "too_late")
         assert "0.2 seconds" in refused.json()["detail"]
         assert int(refused.headers["retry-after"]) >= 1
-        # The one that was begun cannot be stopped; the others are never begun.
-        assert gate.entered == 1
+        # The two that were begun together cannot be stopped; the other is never begun.
+        assert gate.entered == 2
         gate.opened.set()
         wait_until(lambda: waiting(server) == 0)
-        assert gate.entered == 1
+        assert gate.entered == 2
         assert post(server).status_code == 200
 
 
@@ -197,10 +197,11 @@ def test_a_client_that_goes_away_stops_costing(
             connection.sendall(f"POST {URL} HTTP/1.1\r\n{head}\r\n\r\n".encode() + body)
             wait_until(lambda: waiting(server) == 4)
             connection.sendall(behind)
-        wait_until(lambda: waiting(server) == 1)
+        # The two that one worker has begun.
+        wait_until(lambda: waiting(server) == 2)
         gate.opened.set()
         wait_until(lambda: waiting(server) == 0)
-        assert gate.entered == 1
+        assert gate.entered == 2
         assert server.app.state.admission.taken == 0
         assert server.app.state.admission.room.used == 0
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -226,7 +226,7 @@ def broken(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clie
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr(Inference, "answer", fail)
+    monkeypatch.setattr(Inference, "answer_each", fail)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
 

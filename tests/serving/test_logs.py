@@ -89,7 +89,7 @@ def test_what_nobody_foresaw_is_found_by_the_same_id(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr(Inference, "answer", fail)
+    monkeypatch.setattr(Inference, "answer_each", fail)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         response = client.post(URL, files=[("images", (SECRET, MOLE))])
     error, line = lines(written)

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from serving.inference import Inference
-from serving.protocol import LARGE_PIECE, PIECE, RequestProtocol
+from serving.protocol import LARGE_PIECE, PIECE, Answer, RequestProtocol
 from serving.settings import Settings
 from tests.drawings import draw_lesion, encode
 from tests.serving.live import Live, serving, wait_until
@@ -67,13 +68,13 @@ def statuses(answers: bytes) -> list[int]:
 
 def hold_answers(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Until it is set, no picture is answered."""
-    opened, quick = threading.Event(), Inference.answer
+    opened, quick = threading.Event(), Inference.answer_each
 
     def held(*arguments: Any, **options: Any) -> Any:
         assert opened.wait(60)
         return quick(*arguments, **options)
 
-    monkeypatch.setattr(Inference, "answer", held)
+    monkeypatch.setattr(Inference, "answer_each", held)
     return opened
 
 
@@ -385,3 +386,46 @@ def test_a_body_that_nobody_reads_is_not_taken(
         # The network's own buffers take some megabytes.
         assert sent < UNREAD / 2
         opened.set()
+
+
+class Written:
+    """In the place of a transport."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.pieces.append(b"(closed)")
+
+
+def test_the_head_of_an_answer_goes_out_with_what_follows() -> None:
+    written = Written()
+    answer = Answer(cast("asyncio.Transport", written))
+    for piece in (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"one", b"two"):
+        answer.write(piece)
+    answer.flush()
+    answer.close()
+    assert written.pieces == [
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\none",
+        b"two",
+        b"(closed)",
+    ]
+
+
+@pytest.mark.parametrize("end", ["flush", "close"])
+def test_a_head_that_nothing_follows_is_sent_at_the_end(end: str) -> None:
+    written = Written()
+    answer = Answer(cast("asyncio.Transport", written))
+    answer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert written.pieces == []
+    getattr(answer, end)()
+    answer.flush()
+    assert written.pieces[0] == b"HTTP/1.1 204 No Content\r\n\r\n"
+    assert len(written.pieces) == 1 + (end == "close")

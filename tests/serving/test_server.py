@@ -22,23 +22,23 @@ TOKEN = {"authorization": "Bearer token"}
 SLOW = """
 import time
 from serving.inference import Inference
-quick = Inference.answer
+quick = Inference.answer_each
 def slow(*arguments, **options):
     time.sleep({seconds})
     return quick(*arguments, **options)
-Inference.answer = slow
+Inference.answer_each = slow
 """
 
 HELD = """
 import time
 from pathlib import Path
 from serving.inference import Inference
-quick = Inference.answer
+quick = Inference.answer_each
 def held(*arguments, **options):
     while not Path({released!r}).exists():
         time.sleep(0.01)
     return quick(*arguments, **options)
-Inference.answer = held
+Inference.answer_each = held
 """
 
 

@@ -4,8 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -101,55 +100,16 @@ def test_a_failure_is_its_callers(busy: tuple[Workers, threading.Event]) -> None
     assert workers.submit(int, "2").result(60) == 2
 
 
-def test_results_come_in_the_order_of_their_calls() -> None:
-    workers, last = Workers(2), threading.Event()
+def test_whoever_waits_for_one_that_never_began_is_told(
+    busy: tuple[Workers, threading.Event],
+) -> None:
+    workers, _ = busy
 
-    def first() -> bool:
-        return last.wait(60)
-
-    def second() -> bool:
-        last.set()
-        return False
-
-    async def gather() -> tuple[list[bool], list[bool]]:
-        return await workers.gather([first, second]), await workers.gather([])
-
-    assert run(gather()) == ([True, False], [])
-    workers.close()
-
-
-def test_behind_the_first_failure_nothing_is_begun() -> None:
-    workers, ran, failed = Workers(1), list[int](), threading.Event()
-
-    def fail() -> None:
-        raise ValueError("once")
-
-    calls: list[Callable[[], object]] = [fail, partial(failed.wait, 60), partial(ran.append, 1)]
-
-    async def gather() -> None:
-        with pytest.raises(ValueError, match="once"):
-            await workers.gather(calls)
-        failed.set()
-        await workers.run(int)
-
-    run(gather())
-    assert ran == []
-    workers.close()
-
-
-def test_whoever_waits_is_told_that_the_workers_ended() -> None:
-    workers, begun, done = Workers(1), threading.Event(), threading.Event()
-
-    def hold() -> None:
-        begun.set()
-        assert done.wait(60)
-
-    async def gather() -> None:
-        results = workers.gather([hold, hold])
-        await asyncio.to_thread(begun.wait, 60)
+    async def wait() -> None:
+        waiting = asyncio.ensure_future(workers.run(int, "2"))
+        await asyncio.sleep(0)
         workers.close()
         with pytest.raises(asyncio.CancelledError):
-            await results
+            await waiting
 
-    run(gather())
-    done.set()
+    run(wait())
