@@ -22,12 +22,12 @@ from serving.workers import Workers
 PREFERRED_MODEL = "mobilenet"
 
 _TOGETHER = 2
-"""pictures that go through a model at one go, where more wait than there are workers: what is done
-around the model is then done once for both"""
+"""pictures that go through a model at one go, where more wait than there are workers free for them:
+what is done around the model is then done once for both"""
 
 _SMALL = 512 << 10
-"""bytes of a file that goes along with another: decoding a larger one would keep the other waiting,
-and is nearly all of its work"""
+"""bytes of a file that goes along with another: decoding a larger one is nearly all of its work,
+and would keep the other waiting"""
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -154,6 +154,8 @@ class Inference:
         answers: Iterator[Prediction] = iter(())
         if usable:
             names, prepared, measures = zip(*usable, strict=True)
+            for each in asked:
+                each.stages.together = len(usable)
             outputs = infer(model, prepared)
             _end("infer", asked)
             answers = iter(
@@ -218,4 +220,3 @@ def _end(name: StageName, asked: Sequence[Asked]) -> None:
     """Ends a stage that all of `asked` were in together."""
     for each in asked:
         each.stages.end(name)
-        each.stages.together = len(asked)

@@ -56,7 +56,8 @@ class Metrics:
         )
         self._stages = Histogram(
             "lesionlens_stage_seconds",
-            "Each stage of one picture's answer: wait, decode, infer, render.",
+            "Each stage of one picture's answer: wait, decode, infer, render. Those that share a "
+            "run of the model have all but the first in common.",
             ["stage"],
             buckets=_SECONDS,
             registry=self._registry,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -143,14 +142,19 @@ def decide(probabilities: Mapping[str, float], manifest: Manifest) -> str:
 
 def malignant_probability(probabilities: Mapping[str, float], manifest: Manifest) -> float:
     """The sum of `probabilities` over the malignant classes, in [0, 1]."""
-    return min(1.0, math.fsum(probabilities[id] for id in manifest.malignant_ids))
+    total = 0.0
+    for id in manifest.malignant_ids:  # as the browser adds: `sum` rounds otherwise from 3.12 on
+        total += probabilities[id]
+    return 1.0 if total > 1 else total
 
 
 def prediction_set(probabilities: Mapping[str, float], manifest: Manifest) -> list[str]:
     """The ids in the conformal set, by falling probability; the likeliest is always in it."""
     quantiles = manifest.conformal.quantiles
     likeliest, *others = sorted(probabilities, key=lambda id: -probabilities[id])
-    return [likeliest, *(id for id in others if 1 - probabilities[id] <= quantiles[id])]
+    # In 32 bits, as the quantiles were found.
+    missing = {id: float(np.float32(1 - probabilities[id])) for id in others}
+    return [likeliest, *(id for id in others if missing[id] <= quantiles[id])]
 
 
 def verdict(malignant: float, manifest: Manifest) -> Verdict:

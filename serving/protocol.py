@@ -57,7 +57,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     received: memoryview
     """what just came: one for all connections of a server, of which each reads it at once"""
     part: Part = "head"
-    _answer: Answer
+    _answer: AnswerTransport
     _unread: int | None = None
     """bytes of the body that are still to come; None where it comes in chunks"""
     _has_begun: bool = False
@@ -113,8 +113,8 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         if self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False
         super().on_headers_complete()
-        self._answer = Answer(self.transport)
-        # uvicorn types it as a transport, which it only writes to and closes.
+        self._answer = AnswerTransport(self.transport)
+        # uvicorn types it as a transport, of which it asks no more than is there.
         self.cycle.transport = self._answer  # type: ignore[assignment]
         self.part, self._begun, self._ends, self._is_taken = "body", 0, 0, False
 
@@ -231,7 +231,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._feed(memoryview(b"\r\n".join([*lines, b"", b""])))
 
 
-class Answer:
+class AnswerTransport:
     """What is written of one answer: its head goes out with what follows upon it, at one go."""
 
     def __init__(self, transport: asyncio.Transport) -> None:

@@ -21,7 +21,7 @@ class Stage(msgspec.Struct, frozen=True):
 class Stages:
     """The stages of one picture, each of which begins as the one before it ends; the first now.
 
-    `together` is how many pictures went through them at one go, it among them.
+    `together` is how many pictures went through the model at one go, it among them.
     """
 
     def __init__(self) -> None:

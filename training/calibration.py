@@ -87,7 +87,7 @@ def fit_conformal(
     Sadinle, Lei, Wasserman, JASA 114 (2019); Vovk, "Conditional validity of inductive conformal
     predictors", ACML 2012. Classes with few calibration pictures share one quantile.
     """
-    score = 1 - probability[np.arange(len(labels)), labels].astype(np.float64)
+    score = 1 - probability[np.arange(len(labels)), labels]
     counts = np.bincount(labels, minlength=len(ids))
     few = counts < targets.least_pictures
     pooled = _quantile(score[few[labels]], targets.coverage)
@@ -102,7 +102,7 @@ def fit_conformal(
     )
 
 
-def _quantile(scores: npt.NDArray[np.float64], coverage: float) -> float:
+def _quantile(scores: npt.NDArray[np.float32], coverage: float) -> float:
     """The smallest score with ceil((n + 1) coverage) at or below it; 1 where n is too small."""
     rank = math.ceil((len(scores) + 1) * coverage - 1e-9)
     return 1.0 if rank > len(scores) else float(np.sort(scores)[rank - 1])

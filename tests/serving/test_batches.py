@@ -73,17 +73,20 @@ def test_what_waits_goes_together_across_requests_as_far_as_it_fits(answering: A
     workers.close()
 
 
-def test_nothing_goes_together_while_a_worker_is_idle(answering: Answering) -> None:
-    workers = Workers(4)
+@pytest.mark.parametrize("count", [2, 3])
+def test_nothing_goes_together_while_there_is_a_worker_for_each(
+    answering: Answering, count: int
+) -> None:
+    workers = Workers(count)
 
     async def gather() -> None:
-        results = batches(workers, answering).gather([2, 4])
-        await asyncio.to_thread(lambda: wait_until(lambda: len(answering.together) == 2))
+        results = batches(workers, answering).gather([2] * count)
+        await asyncio.to_thread(lambda: wait_until(lambda: len(answering.together) == count))
         answering.go_on.set()
         await results
 
     run(gather())
-    assert sorted(answering.together) == [[2], [4]]
+    assert answering.together == [[2]] * count
     workers.close()
 
 
@@ -117,17 +120,26 @@ def test_a_failure_is_that_of_its_request_alone(answering: Answering) -> None:
     workers.close()
 
 
-def test_what_answering_itself_raises_is_told_to_all() -> None:
-    workers = Workers(1)
+def test_what_answering_one_raises_is_not_told_to_another() -> None:
+    workers, begun, go_on = Workers(1), threading.Event(), threading.Event()
 
-    def fail(_: Sequence[int]) -> list[int | Exception]:
-        raise RuntimeError("broken")
+    def answer(numbers: Sequence[int]) -> list[int | Exception]:
+        begun.set()
+        assert go_on.wait(GIVE_UP)
+        if 1 in numbers:
+            raise RuntimeError("broken")
+        return list(numbers)
 
     async def gather() -> Sequence[object]:
-        both = Batches[int, int](workers, fail, lambda *_: True, most=2)
-        return await asyncio.gather(both.gather([1]), both.gather([2]), return_exceptions=True)
+        both = Batches[int, int](workers, answer, lambda *_: True, most=2)
+        requests = [both.gather([0])]
+        await asyncio.to_thread(begun.wait, GIVE_UP)
+        requests += [both.gather([1]), both.gather([2])]
+        go_on.set()
+        return await asyncio.gather(*requests, return_exceptions=True)
 
-    assert [str(each) for each in run(gather())] == ["broken", "broken"]
+    first, broken, last = run(gather())
+    assert (first, str(broken), last) == ([0], "broken", [2])
     workers.close()
 
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from serving.inference import Inference
-from serving.protocol import LARGE_PIECE, PIECE, Answer, RequestProtocol
+from serving.protocol import LARGE_PIECE, PIECE, AnswerTransport, RequestProtocol
 from serving.settings import Settings
 from tests.drawings import draw_lesion, encode
 from tests.serving.live import Live, serving, wait_until
@@ -406,7 +406,7 @@ class Written:
 
 def test_the_head_of_an_answer_goes_out_with_what_follows() -> None:
     written = Written()
-    answer = Answer(cast("asyncio.Transport", written))
+    answer = AnswerTransport(cast("asyncio.Transport", written))
     for piece in (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"one", b"two"):
         answer.write(piece)
     answer.flush()
@@ -422,7 +422,7 @@ def test_the_head_of_an_answer_goes_out_with_what_follows() -> None:
 @pytest.mark.parametrize("end", ["flush", "close"])
 def test_a_head_that_nothing_follows_is_sent_at_the_end(end: str) -> None:
     written = Written()
-    answer = Answer(cast("asyncio.Transport", written))
+    answer = AnswerTransport(cast("asyncio.Transport", written))
     answer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
     assert written.pieces == []
     getattr(answer, end)()

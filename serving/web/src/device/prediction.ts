@@ -63,7 +63,9 @@ function verdictOf(malignant: number, manifest: WholeManifest): Verdict {
 function predictionSet(found: Found[], { conformal }: WholeManifest): string[] {
   const likeliest = largest(found, (c) => c.probability);
   return found
-    .filter((c) => c === likeliest || 1 - c.probability <= (conformal.quantiles[c.id] ?? -1))
+    .filter(
+      (c) => c === likeliest || Math.fround(1 - c.probability) <= (conformal.quantiles[c.id] ?? -1),
+    )
     .toSorted((a, b) => b.probability - a.probability)
     .map((c) => c.id);
 }
