@@ -114,8 +114,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             self.expect_100_continue = False
         super().on_headers_complete()
         self._answer = AnswerTransport(self.transport)
-        # uvicorn types it as a transport, of which it asks no more than is there.
-        self.cycle.transport = self._answer  # type: ignore[assignment]
+        self.cycle.transport = self._answer
         self.part, self._begun, self._ends, self._is_taken = "body", 0, 0, False
 
     def on_body(self, body: bytes) -> None:
@@ -231,15 +230,20 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._feed(memoryview(b"\r\n".join([*lines, b"", b""])))
 
 
-class AnswerTransport:
-    """What is written of one answer: its head goes out with what follows upon it, at one go."""
+class AnswerTransport(asyncio.Transport):
+    """What uvicorn writes one answer to: its head goes out with what follows upon it, at one go.
+
+    Of a transport's methods it has those that an answer takes.
+    """
 
     def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
         self._transport = transport
         self._head: bytes | None = None
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Writes `data`, or keeps it where it is the head."""
+        data = bytes(data)  # which makes no copy of bytes
         if self._head is None and data.startswith(_CONTINUE):
             self._transport.write(data)
         elif self._head is None:
