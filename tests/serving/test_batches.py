@@ -160,7 +160,8 @@ def test_behind_the_first_failure_nothing_is_begun() -> None:
         await workers.run(int)
 
     run(gather())
-    assert begun == [3, 4]
+    # Whether the worker came to the second before it was given up is chance.
+    assert begun in ([3], [3, 4])
     wait_until(lambda: (workers.running, workers.waiting) == (0, 0))
     workers.close()
 
