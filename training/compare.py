@@ -29,7 +29,7 @@ from serving.pictures import Pixels
 from training import record
 from training.bootstrap import Bootstrap, Measure
 from training.choices import changes, choices
-from training.comparison import FILE, Compared, Comparison, RecipeFigures, write
+from training.comparison import FILE, Compared, Comparison, RecipeFigures, read, write
 from training.data.cache import describe, open_cache
 from training.data.sampling import log_prior
 from training.data.sets import read_travel
@@ -84,6 +84,7 @@ def compare(config: DictConfig) -> Comparison:
     Raises:
         RunError: where a run is missing or unfinished, a recipe is none, or two cannot be compared.
         DataError: where pictures cannot be read.
+        ArtifactError: where the comparison that it continues cannot be read.
     """
     quieten()
     recipes = _read(config)
@@ -106,7 +107,7 @@ def compare(config: DictConfig) -> Comparison:
             )
         )
     one = measured[recipes[0].name]
-    return Comparison(
+    comparison = Comparison(
         split_digest=one.split_digest,
         tilt=config.tilt,
         pictures=len(one.home.labels),
@@ -115,6 +116,28 @@ def compare(config: DictConfig) -> Comparison:
         away=len(one.away.labels) if one.away else 0,
         away_name=one.away_name,
     )
+    if config.before is not None:
+        comparison = _continued(Path(config.before).expanduser(), comparison)
+    return comparison
+
+
+def _continued(folder: Path, comparison: Comparison) -> Comparison:
+    """`comparison` behind that of the artifact in `folder`, whose own recipes stay as they are."""
+    before = read(folder, comparison.split_digest)
+    if before is None:
+        raise RunError(
+            f"{folder / FILE}: is not there, or of another split, and cannot be continued. Leave "
+            "`before` out."
+        )
+    if msgspec.structs.replace(before, recipes=comparison.recipes) != comparison:
+        raise RunError(
+            f"{folder / FILE}: has {before.pictures} pictures, {before.away} elsewhere and a tilt "
+            f"of {before.tilt:g}; here there are {comparison.pictures}, {comparison.away} and "
+            f"{comparison.tilt:g}. Compare on the same, or leave `before` out."
+        )
+    known = {each.name for each in before.recipes}
+    new = [each for each in comparison.recipes if each.name not in known]
+    return msgspec.structs.replace(comparison, recipes=[*before.recipes, *new])
 
 
 class _Answered(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from training.data.module import Batch
+from training.outlines import Mapped, OutlineTask
 from training.teacher import Teacher
 
 
@@ -46,6 +47,7 @@ class Learner(pl.LightningModule):
         weight_decay: float = 0.0,
         teacher: Teacher | None = None,
         teacher_share: float = 0.0,
+        outline_weight: float = 0.0,
         side: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -65,6 +67,8 @@ class Learner(pl.LightningModule):
             weight_decay: On weights of convolutions and linear layers; not on norms and biases.
             teacher: Whose answers it learns from beside the labels.
             teacher_share: Of the loss; the rest is the labels'.
+            outline_weight: By which what `OutlineTask` says of batches with outlines is added to
+                the loss; 0 where they have none.
             side: Of the pictures that the network takes, in pixels, where it is shown larger ones
                 because its teacher takes them; None takes them as they are. A teacher that takes
                 smaller ones gets them shrunk.
@@ -77,6 +81,8 @@ class Learner(pl.LightningModule):
         self._warm_up, self._label_smoothing = warm_up, label_smoothing
         self._mixup, self._weight_decay, self._seed = mixup, weight_decay, seed
         self._teacher, self._teacher_share, self._side = teacher, teacher_share, side
+        self._outline_weight = outline_weight
+        self.outlines = OutlineTask(cast(Mapped, network).map_channels) if outline_weight else None
         self.register_buffer("log_prior", torch.from_numpy(log_prior))
         self.register_buffer("prior_shift", torch.from_numpy(prior_shift))
         classes = len(log_prior)
@@ -108,23 +114,32 @@ class Learner(pl.LightningModule):
         """What `network`, this learner's or a copy of it, has to learn from `batch`.
 
         Cross-entropy with the sampling's shift taken out; with a teacher, the mean of that and of
-        the cross-entropy with what it says of the same augmented pictures, by its share.
+        the cross-entropy with what it says of the same augmented pictures, by its share; with
+        outlines, those of the second task added.
         """
         pictures, labels = batch
         pictures = self.augmentation(as_input(pictures))
         if self._mixup:
             share = torch.distributions.Beta(self._mixup, self._mixup).sample().to(self.device)
             pictures = torch.lerp(pictures.roll(1, dims=0), pictures, share)
-            scores = network(_at(self._side, pictures)).float()
-            others = self._against(labels.roll(1), scores)
-            loss = torch.lerp(others, self._against(labels, scores), share)
+        pictures, outlines = _apart(pictures)
+        shown = _at(self._side, pictures)
+        maps: list[Tensor] = []
+        if self.outlines is None:
+            scores = network(shown).float()
         else:
-            scores = network(_at(self._side, pictures)).float()
-            loss = self._against(labels, scores)
+            mapped = cast(Mapped, network)
+            maps = mapped.feature_maps(shown)
+            scores = mapped.head(maps[-1]).float()
+        loss = self._against(labels, scores)
+        if self._mixup:
+            loss = torch.lerp(self._against(labels.roll(1), scores), loss, share)
         if self._teacher is not None:
             seen = _at(self._teacher.side, pictures)
             taught = F.cross_entropy(scores, self._teacher.answer(seen))
             loss = torch.lerp(loss, taught, self._teacher_share)
+        if self.outlines is not None:
+            loss = loss + self._outline_weight * self.outlines(maps, outlines)
         return loss
 
     def _against(self, labels: Tensor, scores: Tensor) -> Tensor:
@@ -146,8 +161,11 @@ class Learner(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, with a rate that warms up and then falls as half a cosine."""
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        learning = [*self.network.parameters()]
+        if self.outlines is not None:
+            learning += self.outlines.parameters()
+        decayed = [p for p in learning if p.ndim > 1]
+        others = [p for p in learning if p.ndim <= 1]
         optimizer = self._optimizer(
             [
                 {"params": decayed, "weight_decay": self._weight_decay},
@@ -160,8 +178,15 @@ class Learner(pl.LightningModule):
 
 
 def as_input(pictures: Tensor) -> Tensor:
-    """`[N, S, S, 3] uint8` as the network's `[N, 3, S, S] float32` in [0, 1], channels last."""
+    """`[N, S, S, K] uint8` as the network's `[N, K, S, S] float32` in [0, 1], channels last."""
     return pictures.permute(0, 3, 1, 2).float() / 255
+
+
+def _apart(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures `[N, 3, S, S]`, channels last, and the outlines that came with them, if any."""
+    if pictures.shape[1] == 3:
+        return pictures, pictures[:, 3:]
+    return pictures[:, :3].contiguous(memory_format=torch.channels_last), pictures[:, 3:]
 
 
 def _at(side: int | None, pictures: Tensor) -> Tensor:

@@ -262,6 +262,7 @@ def read_data(
         sampling_power=config.model.sampling_power,
         seed=config.seed,
         workers=config.data.workers,
+        outlines=config.model.outline_weight > 0,
     )
 
 
@@ -286,6 +287,7 @@ def make_learner(
         weight_decay=config.model.weight_decay,
         teacher=teacher,
         teacher_share=config.model.teacher.share,
+        outline_weight=config.model.outline_weight,
         side=config.model.preprocessing.size,
         seed=config.seed,
     )

@@ -179,3 +179,19 @@ def test_recipes_that_cannot_be_compared_are_named(
 ) -> None:
     with pytest.raises(RunError, match=message):
         compare(compose("compare", root / "short", *listed(root, *entries)))
+
+
+def test_a_comparison_goes_on_from_an_earlier_one(root: Path, comparison: Comparison) -> None:
+    quick = ["quantise.enabled=false", "parity.pictures=10", f"run={root / 'short'}"]
+    data, artifacts = f"data.root={root / 'ham10000'}", f"artifacts={root / 'before'}"
+    export(compose("export", root / "short", data, *quick, artifacts))
+    before = f"before={root / 'before' / 'mobilenet'}"
+    entries = listed(root, "long;long", "longer;long/best")
+    with pytest.raises(RunError, match="is not there, or of another split"):
+        compare(compose("compare", root / "short", *entries, before))
+    write(comparison, root / "before" / "mobilenet")
+    found = compare(compose("compare", root / "short", *entries, before))
+    assert found.recipes[:-1] == comparison.recipes
+    assert (found.recipes[-1].name, found.recipes[-1].against) == ("longer", "long")
+    with pytest.raises(RunError, match=r"a tilt of 0\.5; here there are .* and 0\.4"):
+        compare(compose("compare", root / "short", *entries, before, "tilt=0.4"))

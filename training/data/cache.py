@@ -33,7 +33,8 @@ class Cache(msgspec.Struct, frozen=True):
     """Decoded pictures, and what was wrong with those that could not be."""
 
     pixels: Pixels
-    """A read-only memory map, `[N, S, S, 3] uint8`; black where a picture could not be decoded."""
+    """A read-only memory map, `[N, S, S, 3] uint8`, or of one channel where no more were asked for;
+    black where a picture could not be decoded."""
     problems: dict[int, str]
     """By the picture's place."""
     path: Path
@@ -41,9 +42,12 @@ class Cache(msgspec.Struct, frozen=True):
 
 
 def open_cache(
-    pictures: Sequence[LabelledPicture], preprocessing: Preprocessing, folder: Path
+    pictures: Sequence[LabelledPicture],
+    preprocessing: Preprocessing,
+    folder: Path,
+    channels: int = 3,
 ) -> Cache:
-    """The pixels of `pictures`, in their order.
+    """The pixels of `pictures`, in their order; the first `channels` of red, green and blue.
 
     What is not yet in `folder` is decoded on all cores, with a progress bar; a build that was
     broken off goes on where it stopped, and of several processes one builds while the others wait.
@@ -53,12 +57,12 @@ def open_cache(
     Raises:
         DataError: where a picture's file is missing or cannot be read.
     """
-    path = folder / f"{_key(pictures, preprocessing)}.npy"
+    path = folder / f"{_key(pictures, preprocessing, channels)}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
-                _build(path, pictures, preprocessing)
+                _build(path, pictures, preprocessing, channels)
     pixels: Pixels = np.load(path, mmap_mode="r")
     return Cache(pixels, _Progress.read(path).problems, path)
 
@@ -95,8 +99,11 @@ class _Progress(msgspec.Struct):
         new.replace(cache.with_suffix(".json"))
 
 
-def _key(pictures: Sequence[LabelledPicture], preprocessing: Preprocessing) -> str:
-    hash = hashlib.sha256(msgspec.json.encode([VERSION, preprocessing]))
+def _key(
+    pictures: Sequence[LabelledPicture], preprocessing: Preprocessing, channels: int
+) -> str:
+    told = [VERSION, preprocessing] if channels == 3 else [VERSION, preprocessing, channels]
+    hash = hashlib.sha256(msgspec.json.encode(told))
     for picture in pictures:
         try:
             status = picture.path.stat()
@@ -109,7 +116,9 @@ def _key(pictures: Sequence[LabelledPicture], preprocessing: Preprocessing) -> s
     return hash.hexdigest()[:24]
 
 
-def _build(path: Path, pictures: Sequence[LabelledPicture], preprocessing: Preprocessing) -> None:
+def _build(
+    path: Path, pictures: Sequence[LabelledPicture], preprocessing: Preprocessing, channels: int
+) -> None:
     size = preprocessing.size
     unfinished = path.with_suffix(".part")
     if unfinished.exists():
@@ -118,7 +127,7 @@ def _build(path: Path, pictures: Sequence[LabelledPicture], preprocessing: Prepr
         progress = _Progress()
         # What a finished build wrote, whose pixels were deleted since, is not how far this one is.
         progress.write(path)
-        shape = (len(pictures), size, size, 3)
+        shape = (len(pictures), size, size, channels)
         pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
 
     bar = tqdm(
@@ -151,7 +160,8 @@ def _decode(
     problems = {}
     for row, path in enumerate(paths, first + at):
         try:
-            pixels[row] = prepare(path.read_bytes(), preprocessing, TRUSTED).pixels
+            prepared = prepare(path.read_bytes(), preprocessing, TRUSTED)
+            pixels[row] = prepared.pixels[..., : pixels.shape[-1]]
         except PictureError as error:
             problems[row] = f"{path}: {error}"
         except OSError as error:

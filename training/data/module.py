@@ -20,13 +20,15 @@ from serving.manifest import ClassInfo, Preprocessing
 from serving.pictures import Pixels
 from training.data.cache import Cache, describe, open_cache
 from training.data.duplicates import Hashes, find_known, open_hashes
+from training.data.outlines import Outlines, open_outlines
 from training.data.sampling import PowerSampler, log_prior, prior_shift
 from training.data.sets import Pictures
 from training.data.splits import PARTS, Part
 from training.labels import DataError, LabelledPicture
 
 Batch = tuple[Tensor, Tensor]
-"""Pictures `[N, S, S, 3] uint8` and classes `[N] int64`."""
+"""Pictures `[N, S, S, 3] uint8` and classes `[N] int64`; pictures with their outlines have two more
+channels, `Outlines.take`'s."""
 
 Unreadable = Literal["fail", "skip"]
 
@@ -41,6 +43,7 @@ class CachedPictures(Dataset[Batch]):
         pixels: Sequence[Pixels],
         places: npt.NDArray[np.int64],
         labels: npt.NDArray[np.int64],
+        outlines: Outlines | None = None,
     ) -> None:
         """Takes the caches of one or several sets, and where each picture lies in them.
 
@@ -48,8 +51,10 @@ class CachedPictures(Dataset[Batch]):
             pixels: The caches, each `[M, S, S, 3] uint8`.
             places: Of each picture the cache and the row, `[N, 2] int64`.
             labels: The class of each picture, `[N] int64`.
+            outlines: Of the lesions, where they are to be fetched with the pictures.
         """
         self._pixels, self._places = list(pixels), places
+        self._outlines = outlines
         self.labels = labels
 
     @property
@@ -69,6 +74,8 @@ class CachedPictures(Dataset[Batch]):
         for cache, pixels in enumerate(self._pixels):
             in_cache = places[:, 0] == cache
             batch[in_cache] = pixels[places[in_cache, 1]]
+        if self._outlines is not None:
+            batch = np.concatenate([batch, self._outlines.take(indices)], axis=-1)
         return torch.from_numpy(batch), torch.from_numpy(self.labels[indices])
 
     def drawn(self, count: int, size: int, seed: int, title: str) -> Iterator[Tensor]:
@@ -79,7 +86,7 @@ class CachedPictures(Dataset[Batch]):
         """
         order = np.random.default_rng(seed).permutation(len(self))[:count].tolist()
         for start in tqdm(range(0, len(order), size), title, unit="batch"):
-            yield self.__getitems__(order[start : start + size])[0]
+            yield self.__getitems__(order[start : start + size])[0][..., :3]
 
 
 class CachedSets:
@@ -113,7 +120,8 @@ class CachedSets:
         Raises:
             DataError: where they are an error, naming them.
         """
-        self._answers = answers
+        self._answers, self._preprocessing, self._folder = answers, preprocessing, folder
+        self._masks = {s.name: s.mask_folder for s in pictures.sets if s.mask_folder is not None}
         self._parts = {part: _thinned(each, limit) for part, each in pictures.parts.items()}
         self._parts["train"] = [*self._parts["train"], *_thinned(pictures.extra, limit)]
         listed = [picture for part in PARTS for picture in self._parts[part]]
@@ -178,12 +186,21 @@ class CachedSets:
             listed = [p for p in listed if (p.source, p.image_id) not in self._duplicates]
         return listed
 
-    def part(self, name: Part) -> CachedPictures:
-        """The pixels and classes of `listed`."""
+    def part(self, name: Part, outlines: bool = False) -> CachedPictures:
+        """The pixels and classes of `listed`, with their `outlines` where these are asked for.
+
+        Raises:
+            DataError: where there are none, or one cannot be decoded.
+        """
         listed = self.listed(name)
+        known = (
+            open_outlines(listed, self._masks, self._preprocessing, self._folder)
+            if outlines
+            else None
+        )
         places = np.array([self._place_of[p.source, p.image_id] for p in listed], np.int64)
         labels = self._answers.indices([picture.label for picture in listed])
-        return CachedPictures(self._pixels, places.reshape(-1, 2), labels)
+        return CachedPictures(self._pixels, places.reshape(-1, 2), labels, known)
 
 
 class PictureData(pl.LightningDataModule):
@@ -198,6 +215,7 @@ class PictureData(pl.LightningDataModule):
         sampling_power: float,
         seed: int,
         workers: int = 0,
+        outlines: bool = False,
     ) -> None:
         """Takes the decoded pictures.
 
@@ -208,11 +226,16 @@ class PictureData(pl.LightningDataModule):
             sampling_power: See `PowerSampler`.
             seed: Of the order in which pictures are shown.
             workers: Processes that gather batches; 0 does it in the training process.
+            outlines: Whether lesions' outlines are learned from, too.
+
+        Raises:
+            DataError: where they are, and there are none.
         """
         super().__init__()
         self._batch_size, self._power, self._seed = batch_size, sampling_power, seed
         self._workers = workers
-        self._train, self._validation = train.part("train"), validation.part("validation")
+        self._train = train.part("train", outlines)
+        self._validation = validation.part("validation")
 
     @property
     def train(self) -> CachedPictures:

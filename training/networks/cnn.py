@@ -52,6 +52,7 @@ class CNN(nn.Module):
             raise ValueError("the CNN has three convolutions, three pools and five hidden layers")
         if size % shrink:
             raise ValueError(f"size {size} is not divisible by {shrink}, the product of the pools")
+        self._channels = list(channels)
         cells = (size // shrink) ** 2
         self.convolutions = nn.ModuleList(
             nn.Sequential(
@@ -73,6 +74,11 @@ class CNN(nn.Module):
         self.log_softmax = nn.LogSoftmax(dim=1)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def map_channels(self) -> list[int]:
+        """Of each of the `feature_maps`."""
+        return self._channels[1:]
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Log-probabilities `[N, C] float32` of `pictures` `[N, 3, S, S] float32` in [0, 1]."""

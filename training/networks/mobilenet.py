@@ -50,6 +50,11 @@ class MobileNetV2(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
         self.apply(_initialise)
 
+    @property
+    def map_channels(self) -> list[int]:
+        """Of each of the `feature_maps`."""
+        return [64, 320, 1280]
+
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits `[N, C] float32` of `pictures` `[N, 3, S, S] float32` in [0, 1]."""
         return self.head(self.feature_maps(pictures)[-1])

@@ -50,7 +50,7 @@ def test_processes_validate_in_as_many_batches_and_no_picture_twice(
     )
 
     class Sets:
-        def part(self, _: str) -> CachedPictures:
+        def part(self, _: str, outlines: bool = False) -> CachedPictures:
             return pictures
 
     sets = cast(CachedSets, Sets())
