@@ -44,7 +44,8 @@ def section(manifest: Manifest) -> str:
         facts.append(["Went on from", f"{start}{mixed}"])
     if "seconds" in record:
         seconds = sum(float(run["seconds"]) for run in [*runs, *before])
-        facts.append(["Time of training", _duration(seconds)])
+        behind = ", without that of the model it went on from" * ("gone_on_from_artifact" in record)
+        facts.append(["Time of training", f"{_duration(seconds)}{behind}"])
     if "best_score" in record:
         facts.append([f"Best {record['scored_by']}", f"{float(record['best_score']):.3f}"])
     config = {key: value for key, value in record.items() if key not in _TOLD_ABOVE}
