@@ -9,21 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.explanation import Explainable
 
-class Mapped(Protocol):
-    """A network that can be asked for its feature maps, and for its answer from the last."""
+
+class Mapped(Explainable, Protocol):
+    """A network that says how wide its feature maps are."""
 
     @property
     def map_channels(self) -> Sequence[int]:
-        """How many channels each of the feature maps has."""
-        ...
-
-    def feature_maps(self, pictures: Tensor) -> list[Tensor]:
-        """Feature maps `[N, K, h, w]`, the last of them what `head` takes."""
-        ...
-
-    def head(self, maps: Tensor) -> Tensor:
-        """Logits `[N, C]` from the last feature map."""
+        """How many channels each of the `feature_maps` has."""
         ...
 
 

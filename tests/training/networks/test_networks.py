@@ -41,6 +41,12 @@ def test_mobilenet_sees_a_picture_at_a_sixteenth_and_twice_at_a_thirty_second() 
     assert net(torch.rand(2, 3, 96, 96)).shape == (2, 7)
 
 
+def test_networks_say_how_wide_their_maps_are() -> None:
+    pictures = torch.rand(2, 3, 64, 64)
+    for net in (MobileNetV2(7).eval(), CNN(2, 64).eval()):
+        assert [maps.shape[1] for maps in net.feature_maps(pictures)] == net.map_channels
+
+
 def test_a_description_does_not_know_where_in_the_picture_things_are() -> None:
     pictures = torch.rand(2, 3, 64, 64)
     for net in (MobileNetV2(7).eval(), CNN(2, 64).eval()):
