@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from httpx import Response
 from litestar.testing import TestClient
 
 from serving import logs
@@ -39,18 +40,22 @@ def written() -> Iterator[io.StringIO]:
     root.removeHandler(handler)
 
 
-def lines(written: io.StringIO) -> list[dict[str, Any]]:
+def lines(written: io.StringIO, *answers: Response) -> list[dict[str, Any]]:
+    """What was written of the requests with these answers.
+
+    Not of every request: a server of another test may still be writing its last line.
+    """
+    ids = {answer.headers["x-request-id"] for answer in answers}
     every = [json.loads(line) for line in written.getvalue().splitlines()]
-    return [line for line in every if "request_id" in line]
+    return [line for line in every if line.get("request_id") in ids]
 
 
 def test_a_line_tells_of_its_request_by_the_id_that_the_answer_carries(
     client: TestClient[Any], written: io.StringIO
 ) -> None:
     response = client.post(URL, files=[("images", (SECRET, MOLE))] * 2)
-    wait_until(lambda: lines(written))
-    (line,) = lines(written)
-    assert line["request_id"] == response.headers["x-request-id"]
+    wait_until(lambda: lines(written, response))
+    (line,) = lines(written, response)
     assert (line["method"], line["route"], line["status"]) == ("POST", URL, 200)
     assert line["level"] == "info"
     assert line["pictures"] == 2
@@ -60,12 +65,14 @@ def test_a_line_tells_of_its_request_by_the_id_that_the_answer_carries(
 
 
 def test_a_refusal_is_told_with_its_reason(client: TestClient[Any], written: io.StringIO) -> None:
-    client.post(URL, files=[("images", (SECRET, b"bad"))])
-    client.post("/", files=[("images", (SECRET, b""))])
-    client.get(f"/{SECRET}")
-    client.get(f"/static/{SECRET}?name={SECRET}")
-    wait_until(lambda: len(lines(written)) == 4)
-    told = [(line["problem"], line["route"]) for line in lines(written)]
+    answers = [
+        client.post(URL, files=[("images", (SECRET, b"bad"))]),
+        client.post("/", files=[("images", (SECRET, b""))]),
+        client.get(f"/{SECRET}"),
+        client.get(f"/static/{SECRET}?name={SECRET}"),
+    ]
+    wait_until(lambda: len(lines(written, *answers)) == 4)
+    told = [(line["problem"], line["route"]) for line in lines(written, *answers)]
     assert told == [
         ("not_a_picture", URL),
         ("empty", "/"),
@@ -92,9 +99,7 @@ def test_what_nobody_foresaw_is_found_by_the_same_id(
     monkeypatch.setattr(Inference, "answer_each", fail)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         response = client.post(URL, files=[("images", (SECRET, MOLE))])
-    # A server of another test may still be writing its last line.
-    id = response.headers["x-request-id"]
-    error, _ = (line for line in lines(written) if line["request_id"] == id)
+    error, _ = lines(written, response)
     assert error["level"] == "error"
     assert "RuntimeError in a request" in error["message"]
     assert SECRET not in written.getvalue()
