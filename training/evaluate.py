@@ -137,7 +137,8 @@ def _summary(evaluation: Evaluation) -> str:
 @click.option(
     "--masks",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder with the lesions' outlines, black and white, each <image>.png.",
+    help="A folder with the lesions' outlines, black and white, each <image>.png "
+    "or <image>_segmentation.png.",
 )
 @click.option(
     "--partial",

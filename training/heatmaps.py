@@ -22,12 +22,10 @@ from PIL import Image, ImageFilter
 from serving.classifier import Classifier
 from serving.pictures import PictureError, Pixels, Prepared, prepare
 from training.bootstrap import Bools, Bootstrap, Figure, Floats
+from training.data.outlines import outline_of, refuse_other_proportions
 from training.labels import DataError, LabelledPicture
 from training.measures import mean
 from training.predictions import decisions, in_batches
-
-_ASPECT = 0.02
-"""A mask whose proportions differ by more from its picture's is of another picture."""
 
 _Map = npt.NDArray[np.float32]
 
@@ -102,7 +100,7 @@ def look(
     Args:
         model: The artifact.
         pictures: Readable ones.
-        masks: The folder with the lesions' outlines, `<image_id>.png`; None where there is none.
+        masks: The folder where `outline_of` finds lesions' outlines; None where there is none.
         settings: The guesses and the blur.
         seed: Of the cells drawn by chance.
 
@@ -219,18 +217,14 @@ def _outline(
     """
     preprocessing = model.manifest.preprocessing
     unknown = np.full((preprocessing.size, preprocessing.size), np.nan, np.float32)
-    path = None if masks is None else masks / f"{picture.image_id}.png"
-    if path is None or not path.is_file():
+    path = outline_of(picture.image_id, masks)
+    if path is None:
         return unknown
     try:
         mask = prepare(path.read_bytes(), preprocessing)
     except (OSError, PictureError) as error:
         raise DataError(f"{path}: {error} Outlines are black and white PNGs.") from error
-    if abs(mask.width / mask.height * prepared.height / prepared.width - 1) > _ASPECT:
-        raise DataError(
-            f"{path}: has {mask.width} x {mask.height} pixels, its picture {prepared.width} x "
-            f"{prepared.height}. An outline may be larger or smaller, but of the same proportions."
-        )
+    refuse_other_proportions(path, (mask.width, mask.height), (prepared.width, prepared.height))
     inside = np.divide(mask.pixels[..., 0], 255, dtype=np.float32)
     # Of a lesion that is not in view nothing can be said.
     return inside if inside.any() else unknown

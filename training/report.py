@@ -102,7 +102,7 @@ def report(
         skipped: What was left out already; pictures that cannot be decoded join it, where it is
             given.
         names: Of diagnoses that are no classes of the model, by id.
-        masks: The folder with the lesions' outlines, `<image_id>.png`.
+        masks: The folder where `outline_of` finds the lesions' outlines.
         travel: Sets of other clinics with their pictures, labelled with the model's class ids.
         strangers: Whether to measure what is refused of pictures that are no lesion, and what
             changes where other cameras and programs give the lesions' pictures.

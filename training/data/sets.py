@@ -19,8 +19,8 @@ class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `root` is the set's folder; `labels` its table and `images` the folders that hold pictures, both
     relative to it, and of `images` those that exist are taken. Without `labels`, each sub-folder of
     `root` is a class. `column`, `mapping` and `lesions` (relative to `root`) are `read_labels`'s.
-    `masks` is a folder in it with the lesions' outlines, `<image_id>.png`. `holds` names other sets
-    whose pictures are among its own.
+    `masks` is a folder in it with the lesions' outlines, `<image_id>.png` or
+    `<image_id>_segmentation.png`. `holds` names other sets whose pictures are among its own.
     """
 
     name: str

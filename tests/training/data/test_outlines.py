@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from serving.manifest import Preprocessing
 from tests.drawings import encode
@@ -16,8 +16,11 @@ SIZE = 8
 CROP = Preprocessing(fit="crop", size=SIZE)
 
 
-def pictures(*names: str) -> list[LabelledPicture]:
-    return [LabelledPicture(Path(f"{name}.jpg"), name, "nv", name, "drawn") for name in names]
+def pictures(folder: Path, *names: str) -> list[LabelledPicture]:
+    """Square pictures in `folder`."""
+    for name in names:
+        (folder / f"{name}.jpg").write_bytes(encode(Image.new("RGB", (SIZE, SIZE))))
+    return [LabelledPicture(folder / f"{n}.jpg", n, "nv", n, "drawn") for n in names]
 
 
 def outline(folder: Path, name: str, columns: int) -> None:
@@ -32,7 +35,7 @@ def test_each_picture_comes_with_its_own_outline(tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     outline(masks, "b", 2)
     outline(masks, "a", 6)
-    listed = pictures("b", "unknown", "a")
+    listed = pictures(tmp_path, "b", "unknown", "a")
     outlines = open_outlines(listed, {"drawn": masks}, CROP, tmp_path / "cache")
     assert outlines.pixels.shape == (2, SIZE, SIZE, 1)
     pixels = np.full((3, SIZE, SIZE, 3), 7, np.uint8)
@@ -51,7 +54,7 @@ def test_each_picture_comes_with_its_own_outline(tmp_path: Path) -> None:
 
 def test_another_set_has_no_outlines_of_this_one(tmp_path: Path) -> None:
     outline(tmp_path / "masks", "a", 4)
-    own, [other] = pictures("a"), pictures("a")
+    own, [other] = pictures(tmp_path, "a"), pictures(tmp_path, "a")
     listed = [*own, LabelledPicture(other.path, "a", "nv", "a", "other")]
     outlines = open_outlines(listed, {"drawn": tmp_path / "masks"}, CROP, tmp_path / "cache")
     assert outlines.rows.tolist() == [0, -1]
@@ -62,10 +65,33 @@ def test_what_cannot_be_decoded_is_named(tmp_path: Path) -> None:
     (tmp_path / "masks" / "b.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"b\.png: .*\nOutlines are black and white PNGs"):
         open_outlines(
-            pictures("a", "b"), {"drawn": tmp_path / "masks"}, CROP, tmp_path / "cache"
+            pictures(tmp_path, "a", "b"), {"drawn": tmp_path / "masks"}, CROP, tmp_path / "cache"
         )
+
+
+def test_outlines_may_bear_the_names_that_they_are_published_under(tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    outline(masks, "a_segmentation", 4)
+    outlines = open_outlines(
+        pictures(tmp_path, "b", "a"), {"drawn": masks}, CROP, tmp_path / "cache"
+    )
+    assert outlines.rows.tolist() == [-1, 0]
+
+
+def test_an_outline_of_another_picture_is_refused(tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    [picture] = pictures(tmp_path, "a")
+    outline(masks, "a", 4)
+    # Stored lying, to be shown standing: one and a half times as high as it is wide.
+    lying, orientation = Image.new("RGB", (24, 16)), Image.Exif()
+    orientation[ExifTags.Base.Orientation] = 6
+    lying.save(picture.path, exif=orientation)
+    with pytest.raises(DataError, match=r"a\.png: has 8 x 8 pixels, its picture 16 x 24\."):
+        open_outlines([picture], {"drawn": masks}, CROP, tmp_path / "cache")
+    (masks / "a.png").write_bytes(encode(Image.new("1", (2 * SIZE, 3 * SIZE)), "PNG"))
+    assert len(open_outlines([picture], {"drawn": masks}, CROP, tmp_path / "cache").pixels) == 1
 
 
 def test_without_any_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data\.masks, or set model\.outline_weight=0"):
-        open_outlines(pictures("a"), {}, CROP, tmp_path)
+        open_outlines(pictures(tmp_path, "a"), {}, CROP, tmp_path)
