@@ -10,6 +10,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from training.networks.efficientnet_lite import EfficientNetLite
+
+_NAMES = (
+    "of a MobileNetV2 with torchvision's parameter names, of an EfficientNet-Lite with those of "
+    "its ports to torch"
+)
+
 
 class WeightsError(Exception):
     """Weights that cannot be had or do not fit; the message says what to do."""
@@ -37,6 +44,8 @@ def start_from(
         assert url is not None
         state = _fetch(url)
         origin = url
+    if isinstance(network, EfficientNetLite):
+        state = network.renamed(state)
     state = {key: value for key, value in state.items() if not key.startswith("classifier.")}
     own = network.state_dict()
     missing = [k for k in own if k not in state and not k.startswith("classifier.")]
@@ -46,8 +55,7 @@ def start_from(
     if missing or unfit:
         raise WeightsError(
             f"{origin}: these weights are not of this network. Missing: {missing[:3]}, not "
-            f"fitting: {unfit[:3]}. Name weights with torchvision's parameter "
-            "names in model.weights."
+            f"fitting: {unfit[:3]}. Name others in model.weights: {_NAMES}."
         )
     network.load_state_dict(state, strict=False)
     if scale is not None:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from training.networks import MobileNetV2
+from training.networks import EfficientNetLite, MobileNetV2
 from training.weights import WeightsError, start_from
 
 
@@ -73,6 +73,35 @@ def test_a_fetch_that_fails_says_what_to_do(
 
 def test_neither_is_from_scratch() -> None:
     assert start_from(MobileNetV2(7), None, None) == "from scratch"
+
+
+def test_an_efficientnet_lite_takes_the_names_of_its_ports(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    trained = EfficientNetLite(7, version=0)
+    named = {
+        "_conv_stem.weight": "features.0.0.weight",
+        "_bn0.bias": "features.0.1.bias",
+        "_blocks.0._depthwise_conv.weight": "features.1.conv.0.0.weight",
+        "_blocks.0._bn1.running_mean": "features.1.conv.0.1.running_mean",
+        "_blocks.0._project_conv.weight": "features.1.conv.1.weight",
+        "_blocks.0._bn2.weight": "features.1.conv.2.weight",
+        "_blocks.15._expand_conv.weight": "features.16.conv.0.0.weight",
+        "_blocks.15._bn0.weight": "features.16.conv.0.1.weight",
+        "_blocks.15._depthwise_conv.weight": "features.16.conv.1.0.weight",
+        "_blocks.15._project_conv.weight": "features.16.conv.2.weight",
+        "_blocks.15._bn2.num_batches_tracked": "features.16.conv.3.num_batches_tracked",
+        "_conv_head.weight": "features.17.0.weight",
+        "_bn1.running_var": "features.17.1.running_var",
+        "_fc.bias": "classifier.1.bias",
+    }
+    of_ports = {ours: theirs for theirs, ours in named.items()}
+    state = {of_ports.get(name, name): value for name, value in trained.state_dict().items()}
+    assert len(state.keys() & named.keys()) == len(named)
+    torch.save(state, tmp_path / "weights.pth")
+    network = EfficientNetLite(7, version=0)
+    start_from(network, str(tmp_path / "weights.pth"), None)
+    ours, theirs = network.features.state_dict(), trained.features.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.networks import CNN, MobileNetV2
+from training.networks import CNN, EfficientNetLite, MobileNetV2
 from training.networks.description import means_and_deviations
 
 
@@ -41,15 +41,66 @@ def test_mobilenet_sees_a_picture_at_a_sixteenth_and_twice_at_a_thirty_second() 
     assert net(torch.rand(2, 3, 96, 96)).shape == (2, 7)
 
 
+# Of the published weights: 4.65, 5.42 and 6.09 million with ImageNet's 1000 classes.
+@pytest.mark.parametrize(("version", "count"), [(0, 4_652_008), (1, 5_416_680), (2, 6_092_072)])
+def test_efficientnet_lite_has_the_published_parameters(version: int, count: int) -> None:
+    assert sum(p.numel() for p in EfficientNetLite(1000, version).parameters()) == count
+
+
+def test_efficientnet_lite_sees_a_picture_at_a_sixteenth_and_twice_at_a_thirty_second() -> None:
+    net = EfficientNetLite(7).eval()
+    middle, late, last = net.feature_maps(torch.rand(2, 3, 96, 96))
+    assert middle.shape == (2, 88, 6, 6)
+    assert late.shape == (2, 352, 3, 3)
+    assert last.shape == (2, 1280, 3, 3)
+
+
+def test_efficientnet_lite_pads_less_before_than_behind() -> None:
+    net = EfficientNetLite(7, version=0)
+    stem = net.get_submodule("features.0.0")
+    assert isinstance(stem, nn.Conv2d)
+    with torch.no_grad():
+        stem.weight.zero_()
+        stem.weight[:, :, 0, 0] = 1
+    picture = torch.zeros(1, 3, 8, 8)
+    picture[..., 0, 0] = 1
+    # The first corner of the first window is the picture's own corner, not one of its margin.
+    assert stem(picture)[0, 0].nonzero().tolist() == [[0, 0]]
+
+
+def test_stochastic_depth_leaves_shortcuts_and_is_for_training_only() -> None:
+    torch.manual_seed(0)
+    picture = torch.rand(1, 3, 64, 64)
+    always = EfficientNetLite(7, version=0, depth_dropout=0.0, dropout=0.0)
+    block = always.features[3]
+    sometimes = EfficientNetLite(7, version=0, depth_dropout=0.5, dropout=0.0)
+    other = sometimes.features[3]
+    other.load_state_dict(block.state_dict())
+    with torch.no_grad():
+        x = always.features[:3](picture)
+        assert torch.equal(block.eval()(x), other.eval()(x))
+        for each in (block, other):
+            each.train()
+        added = block(x) - x
+        ways = [other(x) - x for _ in range(40)]
+    dropped = [way for way in ways if not way.any()]
+    kept = [way for way in ways if way.any()]
+    assert dropped
+    assert kept
+    # What stays is raised, so that the mean is that of all.
+    factor = 1 / (1 - 0.5 * 3 / 16)
+    torch.testing.assert_close(kept[0], added * factor, rtol=1e-3, atol=1e-5)
+
+
 def test_networks_say_how_wide_their_maps_are() -> None:
     pictures = torch.rand(2, 3, 64, 64)
-    for net in (MobileNetV2(7).eval(), CNN(2, 64).eval()):
+    for net in (MobileNetV2(7).eval(), EfficientNetLite(7).eval(), CNN(2, 64).eval()):
         assert [maps.shape[1] for maps in net.feature_maps(pictures)] == net.map_channels
 
 
 def test_a_description_does_not_know_where_in_the_picture_things_are() -> None:
     pictures = torch.rand(2, 3, 64, 64)
-    for net in (MobileNetV2(7).eval(), CNN(2, 64).eval()):
+    for net in (MobileNetV2(7).eval(), EfficientNetLite(7).eval(), CNN(2, 64).eval()):
         maps = net.feature_maps(pictures)
         before = net.describe(maps)
         after = net.describe([torch.roll(each, (1, 1), (2, 3)) for each in maps])
