@@ -27,8 +27,8 @@ from tqdm import tqdm
 from serving.manifest import Preprocessing
 from serving.pictures import prepare
 from training.data.module import Batch
+from training.inputs import as_input
 from training.labels import LabelledPicture
-from training.learner import as_input
 from training.train import (
     read_answers,
     read_config_sets,

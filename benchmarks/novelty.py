@@ -30,8 +30,8 @@ from training.cameras import compressed, enlarged
 from training.data.module import CachedPictures
 from training.data.sets import read_travel
 from training.finished import RunError, checkpoint_files, find_run, load_network, read_config
+from training.inputs import as_input
 from training.labels import DataError
-from training.learner import as_input
 from training.networks import MobileNetV2
 from training.networks.description import Description, means, means_and_deviations
 from training.norms import renew

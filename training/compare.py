@@ -43,8 +43,8 @@ from training.finished import (
     runs_of,
     sets_of,
 )
+from training.inputs import as_input
 from training.labels import MELANOMA, DataError, LabelledPicture
-from training.learner import as_input
 from training.measures import area_under_curve, balanced_accuracy, mean
 from training.norms import renew
 from training.train import (
@@ -313,15 +313,20 @@ def _mixed(recipe: Recipe) -> list[str]:
 
 
 def _was_chosen_here(measured: _Measured) -> bool:
-    """Whether one of its checkpoints, or of those it learned from, is the best on validation."""
-    configs = [read_config(run).model for run in measured.runs]
-    before = [
-        Path(file)
-        for config in configs
-        for group in ("weights", "teacher")
-        for file in config.get(group, {}).get("checkpoints") or ()
-    ]
-    return any(file.stem == "best" for file in [*measured.checkpoints, *before])
+    """Whether one of its checkpoints, or of those it learned from, is the best on validation.
+
+    An artifact that it learned from may hold such a one.
+    """
+    behind: list[str] = []
+    for run in measured.runs:
+        model = plain(read_config(run).model)
+        weights, teacher = model.get("weights", {}), model.get("teacher", {})
+        behind += weights.get("checkpoints") or ()
+        behind += [weights["artifact"]] if weights.get("artifact") else []
+        for each in teacher.get("networks") or ():
+            behind += [each] if isinstance(each, str) else each
+    every = [*measured.checkpoints, *map(Path, behind)]
+    return any(file.stem == "best" or file.suffix != ".ckpt" for file in every)
 
 
 def _read(config: DictConfig) -> list[Recipe]:

@@ -65,8 +65,8 @@ from training.graph import (
     scale,
     to_onnx,
 )
+from training.inputs import as_input
 from training.labels import DataError, LabelledPicture
-from training.learner import as_input
 from training.norms import renew
 from training.novelty import NoveltySettings
 from training.novelty import fit as fit_novelty

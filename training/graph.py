@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from training.explanation import Explainable, grad_cam, normalise
-from training.learner import as_input
+from training.inputs import as_input
 from training.novelty import Describing, Novelty
 from training.scaling import Scaling
 

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from training.data.module import Batch
+from training.inputs import as_input, at_side
 from training.outlines import Mapped, OutlineTask
 from training.teacher import Teacher
 
@@ -123,7 +124,7 @@ class Learner(pl.LightningModule):
             share = torch.distributions.Beta(self._mixup, self._mixup).sample().to(self.device)
             pictures = torch.lerp(pictures.roll(1, dims=0), pictures, share)
         pictures, outlines = _apart(pictures)
-        shown = _at(self._side, pictures)
+        shown = at_side(self._side, pictures)
         maps: list[Tensor] = []
         if self.outlines is None:
             scores = network(shown).float()
@@ -135,8 +136,7 @@ class Learner(pl.LightningModule):
         if self._mixup:
             loss = torch.lerp(self._against(labels.roll(1), scores), loss, share)
         if self._teacher is not None:
-            seen = _at(self._teacher.side, pictures)
-            taught = F.cross_entropy(scores, self._teacher.answer(seen))
+            taught = F.cross_entropy(scores, self._teacher.answer(pictures))
             loss = torch.lerp(loss, taught, self._teacher_share)
         if self.outlines is not None:
             loss = loss + self._outline_weight * self.outlines(maps, outlines)
@@ -177,24 +177,11 @@ class Learner(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def as_input(pictures: Tensor) -> Tensor:
-    """`[N, S, S, K] uint8` as the network's `[N, K, S, S] float32` in [0, 1], channels last."""
-    return pictures.permute(0, 3, 1, 2).float() / 255
-
-
 def _apart(pictures: Tensor) -> tuple[Tensor, Tensor]:
     """Pictures `[N, 3, S, S]`, channels last, and the outlines that came with them, if any."""
     if pictures.shape[1] == 3:
         return pictures, pictures[:, 3:]
     return pictures[:, :3].contiguous(memory_format=torch.channels_last), pictures[:, 3:]
-
-
-def _at(side: int | None, pictures: Tensor) -> Tensor:
-    """`pictures` `[N, 3, S, S]` shrunk to `side`; as they are where it is None."""
-    if side is None or pictures.shape[-1] == side:
-        return pictures
-    resized = F.interpolate(pictures, (side, side), mode="bicubic", antialias=True)
-    return resized.clamp(0, 1)
 
 
 def _rate(step: int, steps: int, warm_up: float) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from training.learner import as_input
+from training.inputs import as_input
 
 
 def renew(network: nn.Module, batches: Iterable[Tensor]) -> None:

@@ -18,8 +18,8 @@ from serving.manifest import Preprocessing
 from serving.pictures import PictureError, prepare
 from training.cameras import sent_on
 from training.data.cache import TRUSTED
+from training.inputs import as_input
 from training.labels import DataError
-from training.learner import as_input
 from training.networks.description import Description
 
 Floats = npt.NDArray[np.float64]

@@ -1,13 +1,16 @@
-"""Finished runs as the teacher of another, which learns from its answers beside the labels."""
+"""Trained networks as the teacher of another, which learns from what they answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import onnx
 import torch
 from torch import Tensor, nn
 
+from serving.manifest import MODEL_FILE, Dataset, Manifest
 from training.data.module import Answers
 from training.data.sets import Pictures
 from training.data.splits import digest
@@ -19,46 +22,82 @@ from training.finished import (
     refuse_more_sets,
     runs_of,
 )
+from training.inputs import at_side
+from training.networks import MobileNetV2
+from training.start import fill, read_artifact
+
+
+class Member(NamedTuple):
+    """One of the networks that teach together, in evaluation mode."""
+
+    network: nn.Module
+    """from `[N, 3, side, side] float32` in [0, 1] to logits `[N, K]`"""
+    joined: Tensor
+    """which of the learner's C classes each of its K belongs to, `[K] int64`"""
+    side: int
+    """of the pictures that it takes, in pixels"""
+    origin: str
+    """what to write down about it"""
+    is_finished: bool = True
+    """whether its norms are as they should be, and need not be renewed before it teaches"""
+    runs: Sequence[Path] = ()
+    """that its weights are of"""
+    datasets: Sequence[Dataset] = ()
+    """what it learned from, where no run tells"""
+    holds: Sequence[str] = ()
+    """sets whose pictures are among those, where no run tells"""
 
 
 class Teacher:
-    """A trained network, which answers in the classes of the one that learns.
+    """Trained networks, whose mean answer in the classes of the one that learns is taught.
 
     Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531; that
-    both look at the very same augmented picture: Beyer et al., "Knowledge distillation: A good
+    all look at the very same augmented picture: Beyer et al., "Knowledge distillation: A good
     teacher is patient and consistent", CVPR 2022. It is no module, so that no checkpoint of the
     learner holds it.
     """
 
-    def __init__(self, network: nn.Module, joined: Tensor, side: int, origin: str) -> None:
-        """Takes a network in evaluation mode.
+    def __init__(self, members: Sequence[Member]) -> None:
+        """Takes the `members`, at least one."""
+        self.members = members
+        for each in members:
+            each.network.requires_grad_(False)
+        self._classes = max(int(each.joined.max()) for each in members) + 1
 
-        Args:
-            network: From `[N, 3, side, side] float32` in [0, 1] to logits `[N, K]`.
-            joined: Which of the learner's C classes each of its K belongs to, `[K] int64`.
-            side: Of the pictures that it takes, in pixels.
-            origin: What to write down about it.
-        """
-        self.network, self.side, self.origin = network.requires_grad_(False), side, origin
-        self._joined, self._classes = joined, int(joined.max()) + 1
+    @property
+    def side(self) -> int:
+        """The largest that one of the members takes, in pixels."""
+        return max(each.side for each in self.members)
+
+    @property
+    def origin(self) -> str:
+        """What to write down about it."""
+        return "; ".join(each.origin for each in self.members)
 
     @torch.no_grad()
     def answer(self, pictures: Tensor) -> Tensor:
-        """Probabilities `[N, C] float32` of `pictures` `[N, 3, side, side] float32` in [0, 1]."""
-        own: Tensor = self.network.to(pictures.device)(pictures).float().softmax(dim=1)
+        """Probabilities `[N, C] float32` of `pictures` `[N, 3, S, S] float32` in [0, 1].
+
+        Each member is shown them at its own side.
+        """
+        answers = [self._answer(each, pictures) for each in self.members]
+        return torch.stack(answers).mean(dim=0)
+
+    def _answer(self, member: Member, pictures: Tensor) -> Tensor:
+        network = member.network.to(pictures.device)
+        own: Tensor = network(at_side(member.side, pictures)).float().softmax(dim=1)
         joined = own.new_zeros(len(own), self._classes)
-        return joined.index_add_(1, self._joined.to(own.device), own)
+        return joined.index_add_(1, member.joined.to(own.device), own)
 
 
 def load_teacher(
-    checkpoints: Sequence[str], pictures: Pictures, answers: Answers
+    networks: Sequence[str | Sequence[str]], pictures: Pictures, answers: Answers
 ) -> Teacher | None:
-    """The teacher with the mean of the weights in `checkpoints`; None where none is named.
-
-    Its norms are to be renewed before it teaches.
+    """The teacher whose members are `networks`; None where there are none.
 
     Args:
-        checkpoints: Files, each in its run's folder of checkpoints.
+        networks: Each the file of a finished run's checkpoint, or several whose weights' mean it
+            has, or the folder of a MobileNetV2's artifact.
         pictures: What the learner learns from.
         answers: How the classes of those pictures become the learner's.
 
@@ -66,17 +105,54 @@ def load_teacher(
         RunError: where a run has not finished, answers other classes, learned from a set that the
             learner does not, or from pictures that it is to be validated or tested on; or where
             the checkpoints are of networks that cannot be averaged.
+        WeightsError: where a folder holds no artifact, or one that learned from such pictures.
     """
-    files = [Path(each) for each in checkpoints]
-    if not files:
-        return None
+    ids = [c.id for c in pictures.classes]
+    joined = torch.from_numpy(answers.indices(ids))
+    members = []
+    for each in networks:
+        if isinstance(each, str) and Path(each).expanduser().is_dir():
+            members.append(_of_artifact(Path(each).expanduser(), pictures, ids, joined))
+        else:
+            files = [each] if isinstance(each, str) else each
+            members.append(_of_runs([Path(file) for file in files], pictures, joined))
+    return Teacher(members) if members else None
+
+
+def _of_runs(files: Sequence[Path], pictures: Pictures, joined: Tensor) -> Member:
     runs = runs_of(files, digest(pictures.parts))
     refuse_more_sets(runs, [each.name for each in pictures.sets])
     for run in runs:
         if read_config(run).model.target != "classes":
-            raise RunError(f"{run}: a teacher answers the data set's classes; this one does not.")
+            raise RunError(f"{run}: {_OTHER_CLASSES}")
     trained = read_config(runs[0])
-    network = load_network(trained, files, len(pictures.classes))
-    origin = f"{trained.model.name}, {mean_of(files)}"
-    joined = torch.from_numpy(answers.indices([c.id for c in pictures.classes]))
-    return Teacher(network, joined, int(trained.model.preprocessing.size), origin)
+    return Member(
+        network=load_network(trained, files, len(joined)),
+        joined=joined,
+        side=int(trained.model.preprocessing.size),
+        origin=f"{trained.model.name}, {mean_of(files)}",
+        is_finished=False,
+        runs=runs,
+    )
+
+
+def _of_artifact(folder: Path, pictures: Pictures, ids: list[str], joined: Tensor) -> Member:
+    manifest: Manifest = read_artifact(folder, pictures.sets[0], digest(pictures.parts))
+    if manifest.class_ids != ids:
+        raise RunError(f"{folder}: {_OTHER_CLASSES}")
+    network = MobileNetV2(len(ids)).eval()
+    try:
+        fill(network, onnx.load(folder / MODEL_FILE).graph)
+    except ValueError as error:
+        raise RunError(f"{folder}: {error}. Only a MobileNetV2's artifact can teach.") from error
+    return Member(
+        network=network,
+        joined=joined,
+        side=manifest.preprocessing.size,
+        origin=f"{manifest.name}, graph of SHA-256 {manifest.digest[:16]}",
+        datasets=manifest.training.datasets,
+        holds=manifest.training.config.get("holds", []),
+    )
+
+
+_OTHER_CLASSES = "a teacher answers the data set's classes; this one does not."

@@ -7,6 +7,7 @@ import math
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +43,7 @@ from training.labels import DataError
 from training.learner import Learner
 from training.norms import renew
 from training.start import read_artifact, start_from_artifact
-from training.teacher import Teacher, load_teacher
+from training.teacher import Member, Teacher, load_teacher
 from training.weights import WeightsError, start_from
 
 _BATCH = 64
@@ -65,14 +66,10 @@ def train(config: DictConfig) -> float:
     _begin(config, run_dir)
     pictures = read_config_sets(config)
     answers = read_answers(config, pictures)
-    teacher = load_teacher(config.model.teacher.checkpoints, pictures, answers)
+    teacher = load_teacher(plain(config.model.teacher.networks), pictures, answers)
     data = read_data(config, pictures, answers, teacher)
     if teacher is not None:
-        seen = data.train
-        if seen.side != teacher.side:
-            seen = decode(config, pictures, answers, teacher.side).part("train")
-        title = "renewing the teacher's norms"
-        renew(teacher.network, seen.drawn(config.norms.pictures, _BATCH, config.seed, title))
+        _finish(teacher, config, pictures, answers, data)
     split_digest = digest(pictures.parts)
     begun = _start(config, answers, pictures, data, split_digest)
     # From here on a picture is a row of the cache and a class.
@@ -101,12 +98,26 @@ def train(config: DictConfig) -> float:
         scored_by=checkpoint.monitor or "",
         versions=record.versions(),
         teacher=None if teacher is None else teacher.origin,
-        learned_before=_learned_before(config, begun),
-        holds=_holds(config, begun),
+        learned_before=_learned_before(config, begun, teacher),
+        holds=_holds(config, begun, teacher),
     )
     best = Path(checkpoint.best_model_path)
     _end(finished, run_dir, config.model.name, best)
     return finished.best_score
+
+
+def _finish(
+    teacher: Teacher, config: DictConfig, pictures: Pictures, answers: Answers, data: PictureData
+) -> None:
+    """Renews the norms of those that teach, on pictures of the side that they take."""
+    for member in teacher.members:
+        if member.is_finished:
+            continue
+        seen = data.train
+        if seen.side != member.side:
+            seen = decode(config, pictures, answers, member.side).part("train")
+        title = "renewing the teacher's norms"
+        renew(member.network, seen.drawn(config.norms.pictures, _BATCH, config.seed, title))
 
 
 class _Start(NamedTuple):
@@ -180,26 +191,33 @@ def _write_start(file: Path, kept: dict[str, Any]) -> None:
     beside.replace(file)
 
 
-def _learned_before(config: DictConfig, begun: _Start) -> list[Dataset]:
+def _learned_before(config: DictConfig, begun: _Start, teacher: Teacher | None) -> list[Dataset]:
     """The sets that are not the run's own, and that its start or its teacher had learned from."""
     own = sets_of(config)
-    through = learned_before(_runs_behind(config), own)
-    found = {each.name: each for each in [*begun.datasets, *through] if each.name not in own}
-    return list(found.values())
+    through = learned_before(_runs_behind(config, teacher), own)
+    taught = [each for member in _members(teacher) for each in member.datasets]
+    every = [*begun.datasets, *taught, *through]
+    return list({each.name: each for each in every if each.name not in own}.values())
 
 
-def _holds(config: DictConfig, begun: _Start) -> list[str]:
+def _holds(config: DictConfig, begun: _Start, teacher: Teacher | None) -> list[str]:
     """Sets whose pictures are among those of all that the run learned from."""
     own = [config.data, *(config.data.get("extra") or {}).values()]
     named = [name for each in own for name in each.get("holds") or ()]
-    behind = [name for run in _runs_behind(config) for name in record.read(run).holds]
-    return sorted({*named, *behind, *begun.holds})
+    behind = [name for run in _runs_behind(config, teacher) for name in record.read(run).holds]
+    taught = [name for member in _members(teacher) for name in member.holds]
+    return sorted({*named, *behind, *taught, *begun.holds})
 
 
-def _runs_behind(config: DictConfig) -> list[Path]:
+def _runs_behind(config: DictConfig, teacher: Teacher | None) -> list[Path]:
     """The runs that it goes on from, and that teach it."""
-    files = [*(config.model.weights.get("checkpoints") or ()), *config.model.teacher.checkpoints]
-    return list(dict.fromkeys(Path(file).parents[1] for file in files))
+    before = [Path(file).parents[1] for file in config.model.weights.get("checkpoints") or ()]
+    teaching = [run for member in _members(teacher) for run in member.runs]
+    return list(dict.fromkeys([*before, *teaching]))
+
+
+def _members(teacher: Teacher | None) -> Sequence[Member]:
+    return teacher.members if teacher is not None else ()
 
 
 @rank_zero_only

@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.drawings import draw_lesion
 from training.graph import ServedGraph, scale, to_onnx
-from training.learner import as_input
+from training.inputs import as_input
 from training.networks import CNN, MobileNetV2
 from training.novelty import NoveltySettings, fit
 from training.scaling import Scaling

@@ -21,7 +21,7 @@ from training.comparison import FILE, Comparison, write
 from training.evaluate import evaluate_artifact
 from training.export import export
 from training.finished import RunError, load_network, read_config
-from training.learner import as_input
+from training.inputs import as_input
 from training.norms import renew
 from training.refusals import RefusalSettings
 from training.report import ReportSettings

@@ -8,7 +8,7 @@ import torch
 from tests.training.drawn_networks import drawn, export, network, run
 from training.explanation import grad_cam
 from training.graph import ExportError, ServedGraph, check, reference, scale
-from training.learner import as_input
+from training.inputs import as_input
 from training.scaling import Scaling
 
 

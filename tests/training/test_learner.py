@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from tests.training.drawn_sets import CONF, compose, draw_ham10000
-from training.learner import Learner, as_input
+from training.inputs import as_input
+from training.learner import Learner
 from training.train import train
 
 

@@ -10,16 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from serving.classifier import Classifier
-from tests.training.drawn_sets import compose, draw_ham10000
+from serving.pictures import prepare
+from tests.drawings import draw_lesion, encode
+from tests.training.drawn_sets import compose, draw_folders, draw_ham10000
 from training import record
 from training.card import origin
 from training.choices import made_by
+from training.data.module import Answers
 from training.export import export
 from training.finished import RunError, checkpoint_files, load_network, read_config
+from training.inputs import as_input
 from training.learner import Learner
-from training.teacher import Teacher, load_teacher
+from training.teacher import Member, Teacher, load_teacher
 from training.train import read_answers, read_config_sets, train
 
+SHIPPED = Path(__file__).parents[2] / "artifacts" / "mobilenet"
 TEACHER, LEARNER = 64, 48
 """Sides of the pictures that each takes, in pixels."""
 
@@ -54,12 +59,29 @@ class Colours(nn.Module):
 
 def test_a_teachers_classes_are_joined_into_the_learners() -> None:
     network = Colours(4).eval()
-    teacher = Teacher(network, torch.tensor([1, 0, 1, 0]), 8, "drawn")
+    teacher = Teacher([Member(network, torch.tensor([1, 0, 1, 0]), 8, "drawn")])
     pictures = torch.rand(5, 3, 8, 8)
     own = network(pictures).softmax(dim=1)
     expected = torch.stack([own[:, 1] + own[:, 3], own[:, 0] + own[:, 2]], dim=1)
     torch.testing.assert_close(teacher.answer(pictures), expected)
     assert not teacher.answer(pictures).requires_grad
+
+
+def test_several_teach_what_they_answer_on_the_mean_each_at_its_own_side() -> None:
+    networks = [Colours(3).eval(), Colours(2).eval()]
+    joined = [torch.tensor([0, 1, 1]), torch.tensor([1, 0])]
+    teacher = Teacher(
+        [Member(*each, "drawn") for each in zip(networks, joined, (8, 4), strict=True)]
+    )
+    assert teacher.side == 8
+    pictures = torch.rand(5, 3, 8, 8)
+    one, other = (network(pictures).softmax(dim=1) for network in networks)
+    one = torch.stack([one[:, 0], one[:, 1] + one[:, 2]], dim=1)
+    # Shrinking does not change a mean colour much.
+    torch.testing.assert_close(
+        teacher.answer(pictures), (one + other.flip(1)) / 2, atol=0.01, rtol=0
+    )
+    assert [network.side for network in networks] == [8, 4]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
@@ -78,7 +100,7 @@ def test_the_loss_is_the_labels_and_the_teachers_by_its_share(
         torch.optim.SGD,
         log_prior=np.zeros(2, np.float32),
         prior_shift=np.zeros(2, np.float32),
-        teacher=Teacher(teaching, torch.tensor([0, 1]), sides[0], "drawn"),
+        teacher=Teacher([Member(teaching, torch.tensor([0, 1]), sides[0], "drawn")]),
         teacher_share=share,
         side=sides[1],
     )
@@ -106,7 +128,7 @@ def test_a_small_network_learns_from_a_larger_ones_run(
         "model=cnn",
         f"data.root={data}",
         f"model.preprocessing.size={LEARNER}",
-        f"model.teacher.checkpoints=[{checkpoints}]",
+        f"model.teacher.networks=[[{checkpoints}]]",
     ]
     train(compose("train", run, *overrides))
     origin = record.read(run).teacher
@@ -131,9 +153,44 @@ def test_a_small_network_learns_from_a_larger_ones_run(
     assert str(taught) not in msgspec.json.encode(config).decode()
 
 
+def test_artifacts_teach_what_their_graphs_answer(tmp_path: Path) -> None:
+    data = draw_ham10000(tmp_path / "data")
+    shipped = Classifier(SHIPPED)
+    manifest = shipped.manifest
+    own = ["model=cnn", f"data.root={data}", "data.name=drawn", "+data.holds=[others]"]
+    config = compose("train", tmp_path / "run", *own, f"model.teacher.networks=[{SHIPPED}]")
+    train(config)
+    written = record.read(tmp_path / "run")
+    assert written.teacher == f"mobilenet, graph of SHA-256 {manifest.digest[:16]}"
+    assert [each.name for each in written.learned_before] == ["HAM10000", "ISIC 2017"]
+    assert written.holds == ["others"]
+
+    pictures = read_config_sets(config)
+    every = Answers(pictures.classes, None)
+    teacher = load_teacher([str(SHIPPED)], pictures, every)
+    assert teacher is not None
+    drawn = (encode(draw_lesion(seed, 300, 225)) for seed in range(6))
+    shown = np.stack([prepare(each, manifest.preprocessing).pixels for each in drawn])
+    answered = teacher.answer(as_input(torch.from_numpy(shown)))
+    # What the graph's temperature and biases make of it, which were fitted on held out pictures.
+    biases = torch.tensor([manifest.logit_biases.get(id, 0.0) for id in manifest.class_ids])
+    calibrated = (answered.log() / manifest.temperature + biases).softmax(dim=1)
+    wanted = torch.from_numpy(shipped.run(shown).probability)
+    torch.testing.assert_close(calibrated, wanted, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("classes", [["mole", "wart"], ["akiec", "bcc"]])
+def test_an_artifact_of_other_classes_is_no_teacher(tmp_path: Path, classes: list[str]) -> None:
+    data = draw_folders(tmp_path / "own", classes)
+    own = ["data=folder", f"data.root={data}", f"data.malignant=[{classes[1]}]", "model.name=own"]
+    config = compose("train", tmp_path / "run", *own, f"model.teacher.networks=[{SHIPPED}]")
+    with pytest.raises(RunError, match="mobilenet: a teacher answers the data set's classes"):
+        train(config)
+
+
 def test_a_network_learns_from_a_smaller_ones_run(data: Path, taught: Path, tmp_path: Path) -> None:
     [best] = checkpoint_files(taught, "best")
-    overrides = [f"model.teacher.checkpoints=[{best}]", "model.preprocessing.size=96"]
+    overrides = [f"model.teacher.networks=[{best}]", "model.preprocessing.size=96"]
     train(compose("train", tmp_path / "run", f"data.root={data}", *overrides))
     assert record.read(tmp_path / "run").teacher is not None
     trained = read_config(tmp_path / "run")
@@ -281,4 +338,4 @@ def test_a_teacher_that_cannot_teach_is_refused(
     pictures = read_config_sets(config)
     checkpoints = [str(path) for run in (taught, other) for path in checkpoint_files(run, "best")]
     with pytest.raises(RunError, match=message):
-        load_teacher(checkpoints, pictures, read_answers(config, pictures))
+        load_teacher([checkpoints], pictures, read_answers(config, pictures))

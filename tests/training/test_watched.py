@@ -14,8 +14,8 @@ from serving.manifest import Preprocessing
 from tests.drawings import draw_lesion, encode
 from tests.training.drawn_networks import NOVELTY, drawn, export, run
 from training.graph import ExportError, ServedGraph
+from training.inputs import as_input
 from training.labels import DataError
-from training.learner import as_input
 from training.novelty import fit, shown
 from training.watched import WatchedGraph, put_novelty
 
