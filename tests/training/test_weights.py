@@ -1,5 +1,6 @@
 """Weights come from a file or an address, and what does not fit is refused before training."""
 
+import importlib
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -102,6 +103,25 @@ def test_an_efficientnet_lite_takes_the_names_of_its_ports(tmp_path: Path) -> No
     start_from(network, str(tmp_path / "weights.pth"), None)
     ours, theirs = network.features.state_dict(), trained.features.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_weights_may_be_an_installed_packages(
+    tmp_path: Path, trained: MobileNetV2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    network = MobileNetV2(7)
+    with pytest.raises(WeightsError, match=r"drawn_weights, .*is not installed"):
+        start_from(network, None, None, package="drawn_weights")
+    models = tmp_path / "drawn_weights" / "models"
+    models.mkdir(parents=True)
+    (tmp_path / "drawn_weights" / "__init__.py").touch()
+    importlib.invalidate_caches()
+    with pytest.raises(WeightsError, match="holds 0 files of weights"):
+        start_from(network, None, None, package="drawn_weights")
+    torch.save(trained.state_dict(), models / "weights.pth")
+    told = start_from(network, None, "http://127.0.0.1:9/never-asked", package="drawn_weights")
+    assert told.startswith("weights.pth (SHA-256 ")
+    assert same_features(network, trained)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
