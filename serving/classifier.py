@@ -11,7 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from serving.manifest import MODEL_FILE, PREPROCESS_FILE, ArtifactError, Manifest
+from serving.manifest import (
+    MODEL_FILE,
+    PREPROCESS_FILE,
+    ArtifactError,
+    Manifest,
+    telling_what_cannot_be_read,
+)
 from serving.manifest import load as load_manifest
 from serving.onnx_file import keeps_data_elsewhere
 from serving.pictures import Pixels
@@ -41,13 +47,16 @@ class Classifier:
         """Loads the artifact in `folder`, to run each call on `threads` CPU threads.
 
         Raises:
-            ArtifactError: where the manifest, a hash or the graph is not as the contract says.
+            ArtifactError: where the manifest, a hash or the graph is not as the contract says, or
+                a file cannot be read.
         """
         self.folder = folder
         self.manifest = load_manifest(folder)
-        self._session = _session(folder / MODEL_FILE, self.manifest.digest, threads)
+        with telling_what_cannot_be_read():
+            self._session = _session(folder / MODEL_FILE, self.manifest.digest, threads)
+            graphs = [folder / name for name in (MODEL_FILE, PREPROCESS_FILE)]
+            self.bytes = sum(file.stat().st_size for file in graphs)
         _check_graph(folder / MODEL_FILE, self._session, self.manifest)
-        self.bytes = sum((folder / name).stat().st_size for name in (MODEL_FILE, PREPROCESS_FILE))
 
     def run(self, pixels: Pixels) -> Outputs:
         """Runs the graph over `pixels` `[N, S, S, 3] uint8` RGB."""
@@ -57,9 +66,19 @@ class Classifier:
         return Outputs(probability, heatmap, novelty)
 
     def warm_up(self) -> None:
-        """Runs one grey picture, so that the first caller does not pay for the first run."""
+        """Runs one grey picture, so that the first caller does not pay for the first run.
+
+        Raises:
+            ArtifactError: where the graph can be loaded, and not run.
+        """
         size = self.manifest.preprocessing.size
-        self.run(np.full((1, size, size, 3), 127, np.uint8))
+        try:
+            self.run(np.full((1, size, size, 3), 127, np.uint8))
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            reason = " ".join(str(error).split())
+            raise ArtifactError(
+                f"{self.folder / MODEL_FILE}: onnxruntime cannot run it: {reason}"
+            ) from error
 
 
 def load_all(

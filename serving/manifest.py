@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -256,12 +258,24 @@ class Manifest(Struct, frozen=True):
         return self.files[MODEL_FILE]
 
 
+@contextmanager
+def telling_what_cannot_be_read() -> Iterator[None]:
+    """Turns a file of an artifact that cannot be read into an ArtifactError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(
+            f"{error.filename}: cannot be read ({error.strerror}). Whoever this program runs as "
+            "must be allowed to read every file of an artifact."
+        ) from error
+
+
 def load(folder: Path) -> Manifest:
     """Reads and checks the manifest of the artifact in `folder`.
 
     Raises:
-        ArtifactError: where the manifest is missing or wrong, or a file that it lists is missing or
-            changed.
+        ArtifactError: where the manifest is missing or wrong, or a file that it lists is missing,
+            changed or cannot be read.
     """
     path = folder / FILE_NAME
     try:
@@ -346,7 +360,8 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
     for needed in (MODEL_FILE, PREPROCESS_FILE):
         if needed not in manifest.files:
             raise ArtifactError(f"{folder / FILE_NAME}: lists no {needed}. Export the model again.")
-    found = hashes(folder)
+    with telling_what_cannot_be_read():
+        found = hashes(folder)
     for name, expected in manifest.files.items():
         if name not in found:
             raise ArtifactError(f"{folder / name}: listed in {FILE_NAME}, but missing")

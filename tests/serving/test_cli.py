@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import subprocess
@@ -8,13 +9,14 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
+import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner, Result
-from onnx import helper
+from onnx import helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 from PIL import Image
 
@@ -266,6 +268,17 @@ def _with_a_custom_operator() -> onnx.ModelProto:
     return graph
 
 
+def _that_cannot_run() -> onnx.ModelProto:
+    """It loads, but asks for the hundredth picture of one."""
+    model = classifier_graph(SEVEN, 64)
+    (last,) = (node for node in model.graph.node if "novelty" in node.output)
+    last.output[:] = ["found"]
+    model.graph.initializer.append(numpy_helper.from_array(np.array([99]), "hundredth"))
+    model.graph.node.append(helper.make_node("Gather", ["found", "hundredth"], ["more"], axis=0))
+    model.graph.node.append(helper.make_node("Add", ["found", "more"], ["novelty"]))
+    return model
+
+
 def _with_weights_elsewhere() -> onnx.ModelProto:
     graph = classifier_graph(SEVEN, 64)
     (tensor,) = (t for t in graph.graph.initializer if t.name == "head")
@@ -283,6 +296,7 @@ def _with_weights_elsewhere() -> onnx.ModelProto:
         (_put(classifier_graph(TWO, 64)), "but mobilenet's manifest asks for"),
         (_put(_with_a_custom_operator()), "model.onnx: onnxruntime cannot load it"),
         (_put(_with_weights_elsewhere()), "model.onnx: keeps weights in another file"),
+        (_put(_that_cannot_run()), "model.onnx: onnxruntime cannot run it"),
         (_from_the_future, "schema version 2, but this program reads 1"),
     ],
 )
@@ -296,6 +310,27 @@ def test_a_bad_model_is_refused_at_start_in_one_line(
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
     assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("hidden", ["model.onnx", "preprocess.onnx"])
+def test_a_file_that_the_servers_user_may_not_read_is_named(
+    hidden: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_artifact(tmp_path / "mobilenet")
+    monkeypatch.setenv("LESIONLENS_ARTIFACTS", str(tmp_path))
+    really = Path.open
+
+    def opened(path: Path, *args: Any, **options: Any) -> Any:
+        # The tests' own user may be root, who may read everything.
+        if path.name == hidden:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return really(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
+    result = run("serve")
+    assert result.exit_code == 1
+    assert f"{hidden}: cannot be read (Permission denied)" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -146,10 +147,26 @@ def test_sighup_loads_what_changed(changing: tuple[Process, Path]) -> None:
     server, root = changing
     make_artifact(root / "third", name="third", classes=TWO)
     make_artifact(root / "cnn", name="cnn", classes=TWO, title="A better CNN")
+    answered: list[int] = []
+    loaded = threading.Event()
+
+    def keep_asking() -> None:
+        while not loaded.is_set():
+            answered.append(post(server).status_code)
+
+    asking = [threading.Thread(target=keep_asking) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    wait_until(lambda: answered)
+    before = len(answered)
     server.send(signal.SIGHUP)
     wait_until(lambda: "third" in models(server))
+    wait_until(lambda: len(answered) > before + len(asking))
+    loaded.set()
+    for thread in asking:
+        thread.join()
     assert models(server)["cnn"] == "A better CNN"
-    assert post(server).status_code == 200
+    assert set(answered) == {200}
 
 
 def test_a_bad_model_leaves_the_old_ones_at_work(changing: tuple[Process, Path]) -> None:
