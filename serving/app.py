@@ -121,8 +121,9 @@ def create_app(settings: Settings | None = None, static: Path = built_files.STAT
         # Litestar's own log would hold the messages of exceptions, which may name a file.
         logging_config=None,
     )
-    # For the process around it, which drains and loads models.
+    # For the process around it, which drains, loads models, and refuses what is no request.
     app.state.admission, app.state.inference = admission, inference
+    app.state.watchers = watchers
     return app
 
 

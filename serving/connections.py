@@ -18,6 +18,7 @@ from uvicorn._types import (
 )
 from uvicorn._types import Scope as UvicornScope
 
+from serving.following import ID_HEADER, Note
 from serving.problems import MEDIA_TYPE, OverloadedError, problem
 from serving.protocol import LARGE_PIECE, RequestProtocol
 from serving.security import HEADERS
@@ -34,12 +35,13 @@ _LONGEST_ANSWER = 1800
 _PROBES = frozenset(("/healthz", "/readyz"))
 
 
-def connection_class(settings: Settings) -> type[RequestProtocol]:
-    """The class of connections within the limits of `settings`."""
+def connection_class(settings: Settings, noted: Note) -> type[RequestProtocol]:
+    """The class of connections within the limits of `settings`; what they refuse is `noted`."""
 
     class LimitedConnection(_Connection):
         limits = settings
         max_head_bytes = settings.max_header_bytes
+        note = staticmethod(noted)
         # No bytearray: whoever fills a part of it would fill a copy.
         received = memoryview(bytearray(LARGE_PIECE))
 
@@ -56,7 +58,7 @@ class _Connection(RequestProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it, too
         super().connection_made(transport)
         if len(self.connections) > self.limits.max_connections:
-            self.app = _only_probes(self.app)
+            self.app = _only_probes(self.app, self.note)
         self._watch()
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -129,7 +131,7 @@ class _Connection(RequestProtocol):
         self._watch()
 
 
-def _only_probes(app: ASGI3Application) -> ASGI3Application:
+def _only_probes(app: ASGI3Application, note: Note) -> ASGI3Application:
     """`app` for a connection that is one too many: a platform's probe is answered, and no other.
 
     A probe that was turned away would have the platform end a server that is merely busy.
@@ -146,20 +148,19 @@ def _only_probes(app: ASGI3Application) -> ASGI3Application:
         if scope["type"] == "http" and scope["path"] in _PROBES:
             await app(scope, receive, send_and_close)
         else:
-            await _turn_away(scope, receive, send)
+            await _turn_away(note, scope, send)
 
     return answer
 
 
-async def _turn_away(
-    scope: UvicornScope, receive: ASGIReceiveCallable, send: ASGISendCallable
-) -> None:
+async def _turn_away(note: Note, scope: UvicornScope, send: ASGISendCallable) -> None:
     """Answers a request of a connection that is one too many."""
     error = OverloadedError(1)
     body = msgspec.json.encode(error.problem)
     headers = {
         **HEADERS,
         **error.headers,
+        ID_HEADER: note(error.problem, str(scope.get("method", ""))),
         "content-type": MEDIA_TYPE,
         "content-length": str(len(body)),
         "connection": "close",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
@@ -12,6 +12,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, BeforeMessageSendHookHandler, Message, Receive, Scope, Send
 
 from serving import visits
+from serving.problems import Problem, reason_of
 from serving.visits import Visit, Watcher
 
 ID_HEADER = "x-request-id"
@@ -43,15 +44,34 @@ def visit_of(scope: Scope) -> Visit:
     return visit
 
 
+Note = Callable[[Problem, str], str]
+"""What is done as a request is refused by its problem and method, if it has one; tells its id."""
+
+
+def noting(watchers: Sequence[Watcher]) -> Note:
+    """Tells `watchers` of requests that are refused before the application hears of them."""
+
+    def note(details: Problem, method: str = "") -> str:
+        now = time.time_ns()
+        visit = Visit(
+            start=now,
+            end=now,
+            method=method or "(none)",
+            route="(not read)",
+            status=details.status,
+            problem=reason_of(details),
+        )
+        asyncio.get_running_loop().call_soon(_tell, watchers, visit)
+        return visit.id
+
+    return note
+
+
 def telling(watchers: Sequence[Watcher]) -> BeforeMessageSendHookHandler:
     """What is done as an answer begins: it gets the visit's id, and `watchers` are told.
 
     They are told in the event loop's next turn, since the answer shall not wait for them.
     """
-
-    def tell_all(visit: Visit) -> None:
-        for watch in watchers:
-            watch(visit)
 
     async def tell(message: Message, scope: Scope) -> None:
         if message["type"] != "http.response.start":
@@ -62,6 +82,11 @@ def telling(watchers: Sequence[Watcher]) -> BeforeMessageSendHookHandler:
         visit.route = str(scope.get("path_template") or "(no such address)")
         visit.status = message["status"]
         MutableScopeHeaders(message)[ID_HEADER] = visit.id
-        asyncio.get_running_loop().call_soon(tell_all, visit)
+        asyncio.get_running_loop().call_soon(_tell, watchers, visit)
 
     return tell
+
+
+def _tell(watchers: Sequence[Watcher], visit: Visit) -> None:
+    for watch in watchers:
+        watch(visit)

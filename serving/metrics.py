@@ -99,6 +99,11 @@ class Metrics:
             lambda: inference.workers.running,
         )
         self._watch(
+            "lesionlens_requests_waiting",
+            "Requests that wait unread until the workers are about to need their pictures.",
+            lambda: admission.turns.waiting,
+        )
+        self._watch(
             "lesionlens_requests_taken",
             "Requests with pictures that are being sent or answered.",
             lambda: admission.taken,

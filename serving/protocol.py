@@ -16,6 +16,7 @@ import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from serving.following import ID_HEADER, Note
 from serving.problems import MEDIA_TYPE, Problem, plain, problem
 from serving.security import HEADERS
 
@@ -54,6 +55,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """A connection whose requests are read one by one, each with a head within a limit."""
 
     max_head_bytes: int
+    note: Note
     received: memoryview
     """what just came: one for all connections of a server, of which each reads it at once"""
     part: Part = "head"
@@ -167,7 +169,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if not is_answered:
-            self.transport.write(_encoded(details))
+            self.transport.write(_encoded(details, self.note(details, "")))
         self.transport.close()
 
     def _read(self, data: bytes) -> None:
@@ -212,9 +214,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             self._pass_over_upgrade()
         except httptools.HttpParserError as error:
             cause = error.__context__
-            if cause is None or isinstance(cause, _REFUSALS):
-                self.logger.warning("Invalid HTTP request received.")
-            else:
+            if cause is not None and not isinstance(cause, _REFUSALS):
                 self.logger.error("A request could not be read.", exc_info=cause)
             self.refuse(_malformed())
 
@@ -300,11 +300,12 @@ def _too_large(limit: int) -> Problem:
     )
 
 
-def _encoded(details: Problem) -> bytes:
+def _encoded(details: Problem, id: str) -> bytes:
     """A whole answer, behind which nothing follows."""
     body = msgspec.json.encode(details)
     headers = {
         **HEADERS,
+        ID_HEADER: id,
         "content-type": MEDIA_TYPE,
         "content-length": str(len(body)),
         "connection": "close",

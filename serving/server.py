@@ -18,6 +18,7 @@ from litestar import Litestar
 
 from serving.admission import Admission
 from serving.connections import connection_class
+from serving.following import noting
 from serving.inference import Inference
 from serving.manifest import ArtifactError
 from serving.proxies import behind_proxies
@@ -52,7 +53,7 @@ class Server(uvicorn.Server):
                 behind_proxies(app, settings.proxies, settings.client_header),
                 host=settings.host,
                 port=settings.port,
-                http=connection_class(settings),
+                http=connection_class(settings, noting(app.state.watchers)),
                 ws="none",
                 timeout_keep_alive=settings.idle_seconds,
                 lifespan="on",

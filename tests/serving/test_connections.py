@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from serving.settings import Settings
+from serving.visits import Visit
 from tests.drawings import draw_lesion, encode
 from tests.serving.live import Live, serving, wait_until
 
@@ -70,6 +71,18 @@ def test_a_head_that_is_sent_too_slowly_is_refused(live: Live) -> None:
     assert headers["content-type"] == "application/problem+json"
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert details["type"] == "/api/v1/problems#too_slow"
+
+
+def test_whoever_watches_is_told_of_what_is_no_request(live: Live) -> None:
+    seen: list[Visit] = []
+    live.app.state.watchers.append(seen.append)
+    with live.connect() as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        status, headers, _ = answer(connection)
+    wait_until(lambda: [visit for visit in seen if visit.id == headers["x-request-id"]])
+    (visit,) = (visit for visit in seen if visit.id == headers["x-request-id"])
+    assert (visit.method, visit.route, visit.status) == ("(none)", "(not read)", status)
+    assert visit.problem == "status_400"
 
 
 def test_sending_byte_by_byte_gains_no_time(live: Live) -> None:
@@ -153,12 +166,18 @@ def test_what_is_no_request_is_refused(live: Live, sent: bytes) -> None:
 
 def test_a_connection_too_many_is_turned_away(settings: Settings) -> None:
     few = msgspec.structs.replace(settings, port=0, max_connections=3)
+    seen: list[Visit] = []
     with serving(few) as live, ExitStack() as waiting:
+        live.app.state.watchers.append(seen.append)
         for _ in range(few.max_connections):
             waiting.enter_context(live.connect())
         with live.connect() as connection:
             connection.sendall(GET.replace(b"healthz", b"api/v1/models"))
             status, headers, details = answer(connection)
+        wait_until(lambda: seen)
+    assert [(visit.id, visit.problem) for visit in seen] == [
+        (headers["x-request-id"], "overloaded")
+    ]
     assert status == 503
     assert headers["retry-after"] == "1"
     assert details["type"] == "/api/v1/problems#overloaded"

@@ -75,7 +75,13 @@ def test_what_was_answered_is_counted_so_that_drift_can_be_seen(measured: Client
 
 def test_what_is_under_way_can_be_seen(measured: Client) -> None:
     text = measured.get("/metrics", headers=TOKEN).text
-    for name in ("pictures_waiting", "pictures_in_work", "requests_taken", "sent_bytes"):
+    for name in (
+        "pictures_waiting",
+        "pictures_in_work",
+        "requests_taken",
+        "requests_waiting",
+        "sent_bytes",
+    ):
         assert f"\nlesionlens_{name} 0.0\n" in text
     assert "process_resident_memory_bytes" in text
 

@@ -71,6 +71,13 @@ def test_of_several_proxies_none_is_taken_for_the_client(settings: Settings) -> 
         assert statuses(live, *through, other) == [415, 415, 429, 415]
 
 
+def test_a_program_at_cloudflare_is_no_proxy(settings: Settings) -> None:
+    # As Cloudflare says of one that asks for pages of others; it writes the header as it likes.
+    claimed = [forwarded(f"203.0.113.{i}", "2a06:98c0:3600::103", "104.22.17.1") for i in range(3)]
+    with limited(settings, proxies=("private", "cloudflare")) as live:
+        assert statuses(live, *claimed) == [415, 415, 429]
+
+
 def test_without_proxies_nobody_is_believed(settings: Settings) -> None:
     claimed = [forwarded(f"198.51.100.{i}") | {"x-real-ip": f"198.51.100.{i}"} for i in range(3)]
     with limited(settings) as live:
