@@ -14,12 +14,14 @@ RUN find ../static -type f -size +1k ! -name '*.png' -exec gzip -9kfn {} +
 # Python packages: only what serving needs, and bytecode of those modules alone that it imports.
 FROM python:3.12-slim AS packages
 WORKDIR /source
+# Extras of the package, as --build-arg EXTRAS=traces.
+ARG EXTRAS=
 COPY pyproject.toml constraints.txt LICENSE NOTICE ./
 COPY serving ./serving
 COPY --from=page /source/serving/static ./serving/static
 RUN python -m venv --without-pip /opt/lesionlens \
  && pip --python /opt/lesionlens/bin/python --no-cache-dir --disable-pip-version-check \
-    install --quiet --no-compile -c constraints.txt . \
+    install --quiet --no-compile -c constraints.txt ".${EXTRAS:+[$EXTRAS]}" \
  && /opt/lesionlens/bin/python -m serving.modules
 
 FROM python:3.12-slim

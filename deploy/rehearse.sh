@@ -40,20 +40,29 @@ git ls-files -z LICENSE NOTICE artifacts constraints.txt pyproject.toml serving 
   tar --null --files-from=- --create --file=- | tar --extract --directory="$work/source"
 
 say 'stage page'
+page=$work/page/serving
+mkdir -p "$page/web"
 (
-  cd "$work/source/serving/web"
+  cd "$work/source/serving"
+  cp web/package.json web/package-lock.json web/.npmrc "$page/web/"
+  cd "$page/web"
   bare npm ci --loglevel=error
+  cd "$work/source/serving"
+  cp -r web templates words "$page/"
+  cp ramp.json "$page/"
+  cd "$page/web"
   bare npm run --silent build
   find ../static -type f -size +1k ! -name '*.png' -exec gzip -9kfn {} +
 )
-rm -rf "$work/source/serving/web/node_modules"
+cp -r "$page/static" "$work/source/serving/static"
 
 say 'stage packages'
 (
   cd "$work/source"
   bare "$PYTHON" -m venv --without-pip "$work/opt"
   bare "$PYTHON" -m pip --python "$work/opt/bin/python" --no-cache-dir --disable-pip-version-check \
-    install --quiet -c constraints.txt .
+    install --quiet --no-compile -c constraints.txt "." # EXTRAS is empty
+  bare "$work/opt/bin/python" -m serving.modules
 )
 
 say 'the last stage'
@@ -100,7 +109,7 @@ unshare --mount --pid --fork --kill-child --mount-proc bash -c '
   read -r
   exec setpriv --reuid 10001 --regid 10001 --clear-groups --no-new-privs --bounding-set=-all \
     env -i PATH="$work/opt/bin:/usr/bin:/bin" PORT=$PORT LESIONLENS_ARTIFACTS="$work/opt/artifacts" \
-    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 LESIONLENS_HOST=127.0.0.1 lesionlens serve
+    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 lesionlens serve --host 0.0.0.0
 ' < <(until [[ -e $work/go ]]; do sleep 0.05; done; echo) >"$work/log" 2>&1 &
 server=$!
 limit "$server"
@@ -122,6 +131,10 @@ for _ in $(seq 20); do post; done | awk '{ print $2 }' | sort -n |
 
 process=$(pgrep -u 10001 -f 'lesionlens serve' | head -1)
 echo "runs as: $(awk '/^Uid/ { print $2 }' "/proc/$process/status"), capabilities: $(awk '/^CapEff/ { print $2 }' "/proc/$process/status")"
+health=$(sed -n "s/^  CMD \[\"python\", \"-c\", \"\(.*\)\"\]$/\1/p" Dockerfile)
+[[ -n $health ]] || { echo 'error: the Dockerfile has no health check that this can read' >&2; exit 1; }
+PORT=$PORT "$work/opt/bin/python" -c "$health"
+echo 'the health check passes'
 echo "open for writing: $(find "/proc/$process/fd" -lname '/*' ! -lname '/dev/*' -printf '%l\n' | grep -vc "^$work/log$" || true) files"
 awk '/^Vm(RSS|HWM)/ { printf "%s %.0f MB\n", $1, $2 / 1024 }' "/proc/$process/status"
 grep -E 'oom_kill [1-9]' /sys/fs/cgroup/{memory/,}$group/memory{.events,.oom_control} 2>/dev/null || echo 'never out of memory'

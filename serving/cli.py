@@ -85,6 +85,8 @@ def main() -> None:
 )
 def serve(host: str | None, port: int | None) -> None:
     """Serve the page and the API."""
+    # numpy would start one for each core of the machine, which no picture needs.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with _plain_errors():
         from serving import logs, server
         from serving.app import create_app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from ipaddress import IPv6Network
 
 PRIVATE = (
     "127.0.0.0/8",
@@ -14,6 +15,10 @@ PRIVATE = (
     "fc00::/7",
 )
 """Networks that no one on the internet can send from."""
+
+_WORKERS = IPv6Network("2a06:98c0:3600::/48")
+"""Where requests of programs that run at Cloudflare seem to come from (2a06:98c0:3600::103): of
+those anybody may write one, and with it any X-Forwarded-For."""
 
 CLOUDFLARE = (
     "173.245.48.0/20",
@@ -36,10 +41,10 @@ CLOUDFLARE = (
     "2803:f800::/32",
     "2405:b500::/32",
     "2405:8100::/32",
-    "2a06:98c0::/29",
+    *map(str, IPv6Network("2a06:98c0::/29").address_exclude(_WORKERS)),
     "2c0f:f248::/32",
 )
-"""What Cloudflare publishes as the networks of its proxies."""
+"""What Cloudflare publishes as the networks of its proxies, but for its customers' programs."""
 
 NAMED = {"private": PRIVATE, "cloudflare": CLOUDFLARE}
 """Networks that a setting may name together."""

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pillow_heif
-from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin
+from PIL import AvifImagePlugin, ExifTags, Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin
 
 from serving.jpeg import Layout, layout
 from serving.manifest import Preprocessing
@@ -48,6 +48,8 @@ Image.MAX_IMAGE_PIXELS = None
 pillow_heif.register_heif_opener(
     thumbnails=False, depth_images=False, aux_images=False, decode_threads=1
 )
+
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 Kind = Literal["plain", "layered", "deep"]
 
