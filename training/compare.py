@@ -323,6 +323,8 @@ def _was_chosen_here(measured: _Measured) -> bool:
         weights, teacher = model.get("weights", {}), model.get("teacher", {})
         behind += weights.get("checkpoints") or ()
         behind += [weights["artifact"]] if weights.get("artifact") else []
+        # Runs from before there could be several have one, of checkpoints.
+        behind += teacher.get("checkpoints") or ()
         for each in teacher.get("networks") or ():
             behind += [each] if isinstance(each, str) else each
     every = [*measured.checkpoints, *map(Path, behind)]

@@ -22,6 +22,10 @@ START_FILE = "start.ckpt"
 """In a run's folder: the weights of the artifact that it started from, where it did."""
 
 
+TEACHER_FILE = "teacher.txt"
+"""In a run's folder: what networks it learns from beside the labels."""
+
+
 class RunError(Exception):
     """A run that is not there, has not finished, or cannot be used; the message says what to do."""
 

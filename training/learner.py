@@ -1,4 +1,4 @@
-"""One training step for both networks, as a Lightning module."""
+"""One training step for all networks, as a Lightning module."""
 
 from __future__ import annotations
 

@@ -22,8 +22,15 @@ from training.weights import WeightsError, even_out
 Floats = npt.NDArray[np.float32]
 
 
-def read_artifact(folder: Path, held_out: PictureSet, split_digest: str) -> Manifest:
-    """The manifest of the artifact in `folder`, as the start of a run that splits `held_out`.
+def read_artifact(
+    folder: Path,
+    held_out: PictureSet,
+    split_digest: str,
+    option: str = "model.weights.artifact",
+) -> Manifest:
+    """The manifest of the artifact in `folder`, for a run that splits `held_out`.
+
+    It is what the run starts from, or is taught by, as `option` says.
 
     Raises:
         WeightsError: where there is none, or where it was trained on pictures of that set by
@@ -32,7 +39,7 @@ def read_artifact(folder: Path, held_out: PictureSet, split_digest: str) -> Mani
     try:
         manifest = contract.load(folder)
     except ArtifactError as error:
-        raise WeightsError(f"model.weights.artifact: {error}") from error
+        raise WeightsError(f"{option}: {error}") from error
     names = {held_out.name, *held_out.holds}
     learned = {each.name for each in manifest.training.datasets}
     shared = names & {*learned, *manifest.training.config.get("holds", [])}
@@ -40,7 +47,7 @@ def read_artifact(folder: Path, held_out: PictureSet, split_digest: str) -> Mani
         raise WeightsError(
             f"{folder}: learned from {', '.join(sorted(shared))}, and so perhaps from pictures "
             f"that are held out here. Train on the data set and with the seed that it was split by "
-            f"(seed={manifest.training.seed}), or start from other weights."
+            f"(seed={manifest.training.seed}), or name another in {option}."
         )
     return manifest
 

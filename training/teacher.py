@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import onnx
 import torch
 from torch import Tensor, nn
 
-from serving.manifest import MODEL_FILE, Dataset, Manifest
+from serving.manifest import MODEL_FILE, Dataset
 from training.data.module import Answers
 from training.data.sets import Pictures
 from training.data.splits import digest
@@ -26,6 +27,8 @@ from training.inputs import at_side
 from training.networks import MobileNetV2
 from training.start import fill, read_artifact
 
+OPTION = "model.teacher.networks"
+
 
 class Member(NamedTuple):
     """One of the networks that teach together, in evaluation mode."""
@@ -38,8 +41,8 @@ class Member(NamedTuple):
     """of the pictures that it takes, in pixels"""
     origin: str
     """what to write down about it"""
-    is_finished: bool = True
-    """whether its norms are as they should be, and need not be renewed before it teaches"""
+    renews: bool = False
+    """whether its norms are to be renewed before it teaches"""
     runs: Sequence[Path] = ()
     """that its weights are of"""
     datasets: Sequence[Dataset] = ()
@@ -91,53 +94,70 @@ class Teacher:
 
 
 def load_teacher(
-    networks: Sequence[str | Sequence[str]], pictures: Pictures, answers: Answers
+    networks: object, pictures: Pictures, answers: Answers, fit: str
 ) -> Teacher | None:
     """The teacher whose members are `networks`; None where there are none.
 
     Args:
-        networks: Each the file of a finished run's checkpoint, or several whose weights' mean it
-            has, or the folder of a MobileNetV2's artifact.
+        networks: A list, of which each is the file of a finished run's checkpoint, or several
+            whose weights' mean it has, or the folder of a MobileNetV2's artifact.
         pictures: What the learner learns from.
         answers: How the classes of those pictures become the learner's.
+        fit: How pictures are made square for the learner, and so for all.
 
     Raises:
-        RunError: where a run has not finished, answers other classes, learned from a set that the
-            learner does not, or from pictures that it is to be validated or tested on; or where
-            the checkpoints are of networks that cannot be averaged.
+        RunError: where `networks` are no such list; or where a run has not finished, answers other
+            classes, takes pictures of another fit, learned from a set that the learner does not,
+            or from pictures that it is to be validated or tested on; or where the checkpoints are
+            of networks that cannot be averaged.
         WeightsError: where a folder holds no artifact, or one that learned from such pictures.
     """
+    try:
+        listed = msgspec.convert(networks or [], list[str | list[str]])
+    except msgspec.ValidationError as error:
+        raise RunError(
+            f"{OPTION}: {error}. It is a list, as [RUN/checkpoints/best.ckpt,artifacts/mobilenet]."
+        ) from error
     ids = [c.id for c in pictures.classes]
     joined = torch.from_numpy(answers.indices(ids))
     members = []
-    for each in networks:
-        if isinstance(each, str) and Path(each).expanduser().is_dir():
-            members.append(_of_artifact(Path(each).expanduser(), pictures, ids, joined))
-        else:
-            files = [each] if isinstance(each, str) else each
-            members.append(_of_runs([Path(file) for file in files], pictures, joined))
+    for each in listed:
+        files = [Path(file).expanduser() for file in ([each] if isinstance(each, str) else each)]
+        if isinstance(each, str) and files[0].is_dir():
+            members.append(_of_artifact(files[0], pictures, ids, joined, fit))
+        elif files:
+            members.append(_of_runs(files, pictures, joined, fit))
     return Teacher(members) if members else None
 
 
-def _of_runs(files: Sequence[Path], pictures: Pictures, joined: Tensor) -> Member:
+def _of_runs(files: Sequence[Path], pictures: Pictures, joined: Tensor, fit: str) -> Member:
+    for file in files:
+        if not file.is_file():
+            raise RunError(
+                f"{OPTION}: {file} is neither a checkpoint nor the folder of an artifact."
+            )
     runs = runs_of(files, digest(pictures.parts))
     refuse_more_sets(runs, [each.name for each in pictures.sets])
     for run in runs:
         if read_config(run).model.target != "classes":
             raise RunError(f"{run}: {_OTHER_CLASSES}")
     trained = read_config(runs[0])
+    _refuse_other_fit(runs[0], trained.model.preprocessing.fit, fit)
     return Member(
         network=load_network(trained, files, len(joined)),
         joined=joined,
         side=int(trained.model.preprocessing.size),
         origin=f"{trained.model.name}, {mean_of(files)}",
-        is_finished=False,
+        renews=True,
         runs=runs,
     )
 
 
-def _of_artifact(folder: Path, pictures: Pictures, ids: list[str], joined: Tensor) -> Member:
-    manifest: Manifest = read_artifact(folder, pictures.sets[0], digest(pictures.parts))
+def _of_artifact(
+    folder: Path, pictures: Pictures, ids: list[str], joined: Tensor, fit: str
+) -> Member:
+    manifest = read_artifact(folder, pictures.sets[0], digest(pictures.parts), OPTION)
+    _refuse_other_fit(folder, manifest.preprocessing.fit, fit)
     if manifest.class_ids != ids:
         raise RunError(f"{folder}: {_OTHER_CLASSES}")
     network = MobileNetV2(len(ids)).eval()
@@ -153,6 +173,14 @@ def _of_artifact(folder: Path, pictures: Pictures, ids: list[str], joined: Tenso
         datasets=manifest.training.datasets,
         holds=manifest.training.config.get("holds", []),
     )
+
+
+def _refuse_other_fit(place: Path, own: str, fit: str) -> None:
+    if own != fit:
+        raise RunError(
+            f"{place}: takes pictures of fit {own}, the learner of fit {fit}. Set "
+            f"model.preprocessing.fit={own}, or name another teacher."
+        )
 
 
 _OTHER_CLASSES = "a teacher answers the data set's classes; this one does not."

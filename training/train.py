@@ -30,6 +30,7 @@ from training.data.splits import digest
 from training.finished import (
     CONFIG_FILE,
     START_FILE,
+    TEACHER_FILE,
     RunError,
     learned_before,
     load_network,
@@ -66,10 +67,13 @@ def train(config: DictConfig) -> float:
     _begin(config, run_dir)
     pictures = read_config_sets(config)
     answers = read_answers(config, pictures)
-    teacher = load_teacher(plain(config.model.teacher.networks), pictures, answers)
+    teacher = load_teacher(
+        plain(config.model.teacher.networks), pictures, answers, config.model.preprocessing.fit
+    )
     data = read_data(config, pictures, answers, teacher)
+    _refuse_another_teacher(config, teacher)
     if teacher is not None:
-        _finish(teacher, config, pictures, answers, data)
+        _renew_norms(teacher, config, pictures, answers, data)
     split_digest = digest(pictures.parts)
     begun = _start(config, answers, pictures, data, split_digest)
     # From here on a picture is a row of the cache and a class.
@@ -106,12 +110,33 @@ def train(config: DictConfig) -> float:
     return finished.best_score
 
 
-def _finish(
+def _refuse_another_teacher(config: DictConfig, teacher: Teacher | None) -> None:
+    """Keeps who teaches, and makes sure that a resumed run learns from the same networks.
+
+    An artifact may be written anew under the same name.
+    """
+    origin = "" if teacher is None else teacher.origin
+    if config.ckpt_path is not None:
+        kept = Path(config.ckpt_path).parents[1] / TEACHER_FILE
+        if kept.exists() and kept.read_text() != origin:
+            raise RunError(
+                f"{kept.parent}: learned from {kept.read_text() or 'no other network'} and would "
+                f"go on with {origin or 'none'}. Put the former back into model.teacher.networks."
+            )
+    _write_teacher(Path(config.run_dir) / TEACHER_FILE, origin)
+
+
+@rank_zero_only
+def _write_teacher(file: Path, origin: str) -> None:
+    file.write_text(origin)
+
+
+def _renew_norms(
     teacher: Teacher, config: DictConfig, pictures: Pictures, answers: Answers, data: PictureData
 ) -> None:
     """Renews the norms of those that teach, on pictures of the side that they take."""
     for member in teacher.members:
-        if member.is_finished:
+        if not member.renews:
             continue
         seen = data.train
         if seen.side != member.side:

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
 
+from serving import manifest as contract
 from serving.classifier import Classifier
+from serving.manifest import MODEL_FILE
 from serving.pictures import prepare
 from tests.drawings import draw_lesion, encode
 from tests.training.drawn_sets import compose, draw_folders, draw_ham10000
@@ -23,6 +26,7 @@ from training.inputs import as_input
 from training.learner import Learner
 from training.teacher import Member, Teacher, load_teacher
 from training.train import read_answers, read_config_sets, train
+from training.weights import WeightsError
 
 SHIPPED = Path(__file__).parents[2] / "artifacts" / "mobilenet"
 TEACHER, LEARNER = 64, 48
@@ -153,21 +157,26 @@ def test_a_small_network_learns_from_a_larger_ones_run(
     assert str(taught) not in msgspec.json.encode(config).decode()
 
 
-def test_artifacts_teach_what_their_graphs_answer(tmp_path: Path) -> None:
+def test_artifacts_teach_what_their_networks_answer(tmp_path: Path) -> None:
     data = draw_ham10000(tmp_path / "data")
-    shipped = Classifier(SHIPPED)
-    manifest = shipped.manifest
+    folder = shutil.copytree(SHIPPED, tmp_path / "teaching")
+    shipped = contract.load(SHIPPED)
+    training = shipped.training
+    told = {**training.config, "holds": ["still others"]}
+    training = msgspec.structs.replace(training, config=told)
+    manifest = contract.save(msgspec.structs.replace(shipped, training=training), folder)
     own = ["model=cnn", f"data.root={data}", "data.name=drawn", "+data.holds=[others]"]
-    config = compose("train", tmp_path / "run", *own, f"model.teacher.networks=[{SHIPPED}]")
+    own += [f"model.teacher.networks=[{folder}]"]
+    config = compose("train", tmp_path / "run", *own)
     train(config)
     written = record.read(tmp_path / "run")
     assert written.teacher == f"mobilenet, graph of SHA-256 {manifest.digest[:16]}"
     assert [each.name for each in written.learned_before] == ["HAM10000", "ISIC 2017"]
-    assert written.holds == ["others"]
+    assert written.holds == ["others", "still others"]
 
     pictures = read_config_sets(config)
     every = Answers(pictures.classes, None)
-    teacher = load_teacher([str(SHIPPED)], pictures, every)
+    teacher = load_teacher([str(folder)], pictures, every, "crop")
     assert teacher is not None
     drawn = (encode(draw_lesion(seed, 300, 225)) for seed in range(6))
     shown = np.stack([prepare(each, manifest.preprocessing).pixels for each in drawn])
@@ -175,8 +184,44 @@ def test_artifacts_teach_what_their_graphs_answer(tmp_path: Path) -> None:
     # What the graph's temperature and biases make of it, which were fitted on held out pictures.
     biases = torch.tensor([manifest.logit_biases.get(id, 0.0) for id in manifest.class_ids])
     calibrated = (answered.log() / manifest.temperature + biases).softmax(dim=1)
-    wanted = torch.from_numpy(shipped.run(shown).probability)
+    wanted = torch.from_numpy(Classifier(folder).run(shown).probability)
     torch.testing.assert_close(calibrated, wanted, atol=1e-4, rtol=0)
+    with pytest.raises(RunError, match="takes pictures of fit crop, the learner of fit pad"):
+        load_teacher([str(folder)], pictures, every, "pad")
+
+    # Another model in its place is another teacher.
+    graph = onnx.load(folder / MODEL_FILE)
+    graph.producer_name = "another"
+    onnx.save(graph, folder / MODEL_FILE)
+    assert contract.save(manifest, folder).digest != manifest.digest
+    resumed = f"ckpt_path={tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}"
+    with pytest.raises(RunError, match=r"learned from mobilenet.* and would go on with mobilenet"):
+        train(compose("train", tmp_path / "run", *own, "model.epochs=3", resumed))
+
+
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        ("artifacts/mobilenet", r"Expected `array`, got `str`"),
+        ("[nowhere]", "nowhere is neither a checkpoint nor the folder of an artifact"),
+        ("[[last.ckpt,nowhere.ckpt]]", r"last\.ckpt is neither"),
+        (f"[{SHIPPED.parent.parent}]", r"model\.teacher\.networks: .*model\.json: cannot be read"),
+        (f"[{SHIPPED.parent / 'cnn'}]", "answers the data set's classes"),
+    ],
+)
+def test_what_is_no_teacher_is_named(
+    networks: str, message: str, data: Path, tmp_path: Path
+) -> None:
+    own = [f"data.root={data}", "data.name=drawn", f"model.teacher.networks={networks}"]
+    with pytest.raises((RunError, WeightsError), match=message):
+        train(compose("train", tmp_path / "run", *own))
+
+
+@pytest.mark.parametrize("networks", ["null", "[]", "[[]]"])
+def test_nobody_teaches_where_nobody_is_named(networks: str, data: Path, tmp_path: Path) -> None:
+    own = [f"data.root={data}", f"model.teacher.networks={networks}", "model=cnn"]
+    train(compose("train", tmp_path / "run", *own))
+    assert record.read(tmp_path / "run").teacher is None
 
 
 @pytest.mark.parametrize("classes", [["mole", "wart"], ["akiec", "bcc"]])
@@ -201,10 +246,10 @@ def test_an_efficientnet_lite_is_trained_to_teach(data: Path, tmp_path: Path) ->
     train(config)
     pictures = read_config_sets(config)
     networks = [[str(path) for path in checkpoint_files(run, ["best", "last"])]]
-    teacher = load_teacher(networks, pictures, read_answers(config, pictures))
+    teacher = load_teacher(networks, pictures, read_answers(config, pictures), "crop")
     assert teacher is not None
     assert teacher.origin.startswith("efficientnet_lite, mean of SHA-256 ")
-    assert [member.is_finished for member in teacher.members] == [False]
+    assert [member.renews for member in teacher.members] == [True]
     answered = teacher.answer(torch.rand(2, 3, 64, 64))
     torch.testing.assert_close(answered.sum(dim=1), torch.ones(2))
 
@@ -359,4 +404,4 @@ def test_a_teacher_that_cannot_teach_is_refused(
     pictures = read_config_sets(config)
     checkpoints = [str(path) for run in (taught, other) for path in checkpoint_files(run, "best")]
     with pytest.raises(RunError, match=message):
-        load_teacher([checkpoints], pictures, read_answers(config, pictures))
+        load_teacher([checkpoints], pictures, read_answers(config, pictures), "crop")

@@ -16,7 +16,7 @@ from training.data.cache import describe, open_cache
 from training.labels import DataError, LabelledPicture
 
 
-ASPECT = 0.02
+_ASPECT = 0.02
 """An outline whose proportions differ by more from its picture's is of another picture."""
 
 _ON_ITS_SIDE = range(5, 9)
@@ -112,7 +112,7 @@ def refuse_other_proportions(path: Path, outline: tuple[int, int], picture: tupl
         DataError: where they differ in more than scale.
     """
     (width, height), (across, down) = outline, picture
-    if abs(width / height * down / across - 1) > ASPECT:
+    if abs(width / height * down / across - 1) > _ASPECT:
         raise DataError(
             f"{path}: has {width} x {height} pixels, its picture {across} x {down}. An outline may "
             "be larger or smaller, but of the same proportions."
@@ -123,5 +123,7 @@ def _size(path: Path) -> tuple[int, int]:
     """Width and height of an upright picture that can be decoded, from its header."""
     with Image.open(path) as image:
         width, height = image.size
-        on_its_side = image.getexif().get(ExifTags.Base.Orientation) in _ON_ITS_SIDE
+        # Pillow would decode a PNG to look for EXIF data behind its pixels; the header has none.
+        told = image.getexif() if "exif" in image.info else {}
+        on_its_side = told.get(ExifTags.Base.Orientation) in _ON_ITS_SIDE
     return (height, width) if on_its_side else (width, height)

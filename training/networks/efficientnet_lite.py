@@ -1,4 +1,4 @@
-"""EfficientNet-Lite, a larger relative of MobileNetV2: a teacher, too large to be served.
+"""EfficientNet-Lite, a larger relative of MobileNetV2: a teacher.
 
 Tan, Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
 without squeeze-and-excitation and with ReLU6, as its authors' variant for mobile devices has it.
@@ -51,12 +51,18 @@ class EfficientNetLite(PooledNetwork):
             classes: How many answers.
             version: 0, 1 or 2; the larger, the larger.
             dropout: Of features.
-            depth_dropout: Of what a block adds to its shortcut, picture by picture: none in the
-                first block, rising evenly towards the last. Huang et al., "Deep Networks with
-                Stochastic Depth", ECCV 2016.
+            depth_dropout: Of what the last block adds to its shortcut, picture by picture; of the
+                l-th of L blocks l / L of it. Huang et al., "Deep Networks with Stochastic Depth",
+                ECCV 2016.
+
+        Raises:
+            ValueError: where there is no such version here.
         """
+        if version not in SCALING:
+            known = ", ".join(map(str, SCALING))
+            raise ValueError(f"EfficientNet-Lite{version} is not known here; there are: {known}.")
         width, depth = SCALING[version]
-        # The first and the last stage are of the same size in all versions.
+        # The first and the last stage have one block in all versions.
         inner = range(1, len(STAGES) - 1)
         repeats = [math.ceil(s[2] * depth) if i in inner else s[2] for i, s in enumerate(STAGES)]
         layers: list[nn.Module] = [_convolution(3, 32, kernel=3, stride=2)]

@@ -1,4 +1,4 @@
-"""The two networks are what the design says: their shapes, their parts, their parameter names."""
+"""The networks are what the design and their papers say: shapes, parts and parameter names."""
 
 import pytest
 import torch
