@@ -28,7 +28,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help serve test lint format data train sweep export compare evaluate bench bench-training \
-  screenshots lighthouse audit clean
+  screenshots lighthouse check-deploy audit clean
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -88,6 +88,9 @@ screenshots: $(MADE)/all $(PAGE) ## The page's main states as pictures in docs (
 lighthouse: $(MADE)/all $(PAGE) ## The page under Lighthouse: 95 or more in everything, or it fails (needs Chromium)
 	@test -e $(LIGHTHOUSE) || npm install --silent --no-save --prefix $(VENV)/.lighthouse lighthouse@13.5.0
 	$(BIN)/python -m tests.e2e.lighthouse --program $(LIGHTHOUSE) $(ARGS)
+
+check-deploy: $(MADE)/all ## render.yaml and railway.json against the schemas that the platforms publish
+	$(BIN)/python -m tests.deploy.schemas $(ARGS)
 
 audit: ## Known flaws in the packages that are pinned, as PyPI and npm publish them
 	$(PYTHON) -m venv $(VENV)/.audit
