@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,7 +26,7 @@ from benchmarks import load
 from benchmarks.load import Answered, Sent, Task
 
 
-def answerer(folder: Path, size: int) -> Callable[[bytes], object]:
+def answerer(folder: Path, size: int) -> Callable[[bytes], list[Any]]:
     """The shortest way from a file's bytes to probabilities, on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -33,7 +34,7 @@ def answerer(folder: Path, size: int) -> Callable[[bytes], object]:
         folder / "model.onnx", options, providers=["CPUExecutionProvider"]
     )
 
-    def answer(data: bytes) -> object:
+    def answer(data: bytes) -> list[Any]:
         with Image.open(io.BytesIO(data)) as image:
             scale = 2 * size / min(image.size)
             image.draft("RGB", (round(image.width * scale), round(image.height * scale)))
@@ -42,7 +43,8 @@ def answerer(folder: Path, size: int) -> Callable[[bytes], object]:
             left, top = (image.width - side) // 2, (image.height - side) // 2
             box = (left, top, left + side, top + side)
             square = image.resize((size, size), Image.Resampling.BICUBIC, box)
-        return session.run(None, {"image": np.asarray(square)[None]})
+        answered: list[Any] = session.run(None, {"image": np.asarray(square)[None]})
+        return answered
 
     return answer
 

@@ -47,7 +47,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
     `slices` are the answers in each of equal parts of that time; `median` and the 95 % interval
     around it are of what an answer took, in seconds, None where there was none; `cpu` is how long
-    the generator computed.
+    the generator computed; `refusal` is the median of what a refusal took, in seconds.
     """
 
     answers: int
@@ -58,6 +58,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None
     high: float | None
     cpu: float
+    refusal: float | None = None
 
     @property
     def rate(self) -> float:
@@ -109,6 +110,7 @@ def sum_up(answers: Iterable[Answered], begin: float, end: float, cpu: float) ->
     for answer in good:
         slices[int(SLICES * (answer.end - begin) / (end - begin))] += 1
     times = sorted(answer.took for answer in good)
+    refusals = sorted(answer.took for answer in within if answer.status != 200)
     # How far the true median may lie from the middle, in places: a binomial's two deviations.
     away = math.sqrt(len(times))
     low, median, high = (_at(times, len(times) / 2 + step) for step in (-away, 0, away))
@@ -121,6 +123,7 @@ def sum_up(answers: Iterable[Answered], begin: float, end: float, cpu: float) ->
         low=low,
         high=high,
         cpu=cpu,
+        refusal=_at(refusals, len(refusals) / 2),
     )
 
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NoReturn
@@ -24,7 +24,7 @@ import click
 import msgspec
 from tqdm import tqdm
 
-from benchmarks import load, pictures, servers_report
+from benchmarks import bare, load, pictures, servers_report
 from benchmarks.load import Sent, Task
 from benchmarks.measured import (
     CLIENTS,
@@ -40,6 +40,7 @@ from benchmarks.measured import (
 from benchmarks.pictures import KINDS, LARGE, MIXTURE
 from benchmarks.processes import BenchmarkError, Server, free_port, serving
 from benchmarks.systems import BARE, LESIONLENS, NOTHING, ROOT, SERVERS, Place, System
+from serving.manifest import load as load_manifest
 
 TOLERANCE = 0.02
 """The most that a probability may differ: a peer decodes every pixel before it shrinks them."""
@@ -66,15 +67,15 @@ class Bench:
         self._seconds = seconds
         self._work = work
         self._model = ROOT / "artifacts" / MODEL
-        self._answers: dict[Path, dict[str, float]] = {}
+        self._answers: dict[Path, Mapping[str, float]] = {}
         self.files = pictures.make(work)
         self.found = Comparison(
-            machine=_machine(),
+            machine=machine(),
             cores=len(self._cores),
             generator_core=len(cores) > 1,
             seconds=seconds,
             rounds=rounds,
-            versions=f"Python {platform.python_version()}, {_commit()}",
+            versions=versions(),
         )
         weights = [sys.executable, "-m", "benchmarks.weights"]
         graph = [str(self._model / "model.onnx"), str(self._weights)]
@@ -95,6 +96,7 @@ class Bench:
                     self.found.cells.append(Cell(system.name, kind, clients, sent))
                     progress.update()
         progress.set_postfix_str(BARE)
+        self._agree_bare()
         for kind, clients in self._cases(LESIONLENS):
             self.found.cells.append(Cell(BARE, kind, clients, self._bare(kind, clients)))
             progress.update()
@@ -126,7 +128,7 @@ class Bench:
         """What each server holds under the most load of the largest pictures."""
         for system in _in_full():
             span = seconds if system is LESIONLENS else peer_seconds
-            with self._serving(system) as server, _Watch(server) as watch:
+            with self._serving(system) as server, Watch(server) as watch:
                 sent = self._send(system, server, LARGE, CLIENTS[-1], span)
             self.found.memory.append(
                 Memory(
@@ -172,16 +174,41 @@ class Bench:
         Raises:
             BenchmarkError: where it differs by more than the tolerance.
         """
+
+        def ask(file: Path) -> dict[str, float]:
+            answer = msgspec.json.decode(load.ask(server.port, system.path, load.form(file)))
+            told: dict[str, float] = (answer[0] if system is LESIONLENS else answer)[
+                "probabilities"
+            ]
+            return told
+
+        self._compare(system.name, ask)
+
+    def _agree_bare(self) -> None:
+        """Checks what the bare limit computes in the same way.
+
+        Raises:
+            BenchmarkError: where it differs by more than the tolerance.
+        """
+        manifest = load_manifest(self._model)
+        answer = bare.answerer(self._model, manifest.preprocessing.size)
+
+        def ask(file: Path) -> dict[str, float]:
+            (probability,) = answer(file.read_bytes())[0]
+            return dict(zip(manifest.class_ids, probability.tolist(), strict=True))
+
+        self._compare(BARE, ask)
+
+    def _compare(self, name: str, ask: Callable[[Path], Mapping[str, float]]) -> None:
         furthest = 0.0
         for file in self.files[MIXTURE]:
-            answer = msgspec.json.decode(load.ask(server.port, system.path, load.form(file)))
-            told = (answer[0] if system is LESIONLENS else answer)["probabilities"]
+            told = ask(file)
             agreed = self._answers.setdefault(file, told)
             furthest = max(furthest, *(abs(told[id] - agreed[id]) for id in agreed))
         if furthest > TOLERANCE:
-            raise BenchmarkError(f"{system.name} answers otherwise by {furthest:.3f}")
-        if all(each.system != system.name for each in self.found.agreements):
-            self.found.agreements.append(Agreement(system.name, furthest))
+            raise BenchmarkError(f"{name} answers otherwise by {furthest:.3f}")
+        if all(each.system != name for each in self.found.agreements):
+            self.found.agreements.append(Agreement(name, furthest))
 
     def _serving(self, system: System) -> AbstractContextManager[Server]:
         port = free_port()
@@ -203,12 +230,12 @@ class Bench:
         self, system: System, server: Server, kind: str, clients: int, seconds: float
     ) -> Sent:
         task = self._task(kind, clients, seconds, server.port, system.path)
-        return _run("benchmarks.load", task, self._generator)
+        return run("benchmarks.load", task, self._generator)
 
     def _bare(self, kind: str, clients: int) -> Sent:
         task = self._task(kind, clients, self._seconds)
         variables = {"MODEL_FOLDER": str(self._model), "THREADS": str(len(self._cores))}
-        return _run("benchmarks.bare", task, self._cores, variables)
+        return run("benchmarks.bare", task, self._cores, variables)
 
     def _task(self, kind: str, clients: int, seconds: float, port: int = 0, path: str = "") -> Task:
         return Task(
@@ -221,7 +248,7 @@ class Bench:
         )
 
 
-class _Watch:
+class Watch:
     """Samples what a server holds until it is left."""
 
     def __init__(self, server: Server) -> None:
@@ -231,7 +258,7 @@ class _Watch:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample)
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> Watch:
         self._thread.start()
         return self
 
@@ -247,9 +274,10 @@ class _Watch:
                 return
 
 
-def _run(
+def run(
     module: str, task: Task, cores: Sequence[int], variables: Mapping[str, str] | None = None
 ) -> Sent:
+    """What `module` makes of `task` in a process of its own on `cores`."""
     done = subprocess.run(
         [sys.executable, "-m", module],
         input=msgspec.json.encode(task),
@@ -280,11 +308,17 @@ def _is_pip(name: str) -> bool:
     return name.split("-")[0] in _PIP
 
 
-def _machine() -> str:
+def machine() -> str:
+    """The processor, how many cores and how much memory there are."""
     told = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(":")[2].strip() for line in told if "model name" in line), "?")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB"
+
+
+def versions() -> str:
+    """Python's version and the project's."""
+    return f"Python {platform.python_version()}, {_commit()}"
 
 
 def _commit() -> str:

@@ -14,6 +14,7 @@ import pytest
 from benchmarks import load, nothing
 from benchmarks.load import Answered, Task
 from benchmarks.measured import Cell, Estimate, median, rate
+from benchmarks.overload import Burst, told
 from benchmarks.processes import free_port
 from benchmarks.servers_report import Judged
 from tests.serving.live import wait_until
@@ -113,6 +114,7 @@ def test_only_what_is_answered_well_and_in_time_counts() -> None:
     assert sent.slices == [0, 1, 0, 0, 0, 0, 0, 0, 0, 1]
     assert sent.low == 0.2
     assert sent.high == 0.3
+    assert sent.refusal == 0.1
 
 
 def test_intervals_of_rates_and_medians_are_over_all_rounds() -> None:
@@ -142,3 +144,17 @@ def test_intervals_of_rates_and_medians_are_over_all_rounds() -> None:
 def test_a_figure_is_judged_by_what_was_asked_for(value: float, more: bool, verdict: str) -> None:
     required, aim = (2.5, 4.0) if more else (256, 160)
     assert Judged("", "", value, required, aim, "", more).verdict == verdict
+
+
+def test_a_burst_is_told_beside_the_calm_before_and_behind_it() -> None:
+    calm = load.sum_up([Answered(0.5, 0.02, 200)] * 50, 0.0, 1.0, 0.0)
+    full = load.sum_up(
+        [Answered(0.5, 1.0, 200)] * 20 + [Answered(0.5, 0.004, 503)] * 30, 0.0, 1.0, 0.0
+    )
+    table = told(Burst(calm, full, calm, [100 << 20, 200 << 20, 150 << 20]), clients=99)
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert [row[0] for row in rows] == ["| before", "| the burst", "| after"]
+    assert rows[0][3:5] == ["50.0", "20.0 (20.0 to 20.0)"]
+    assert rows[1][1] == "99"
+    assert rows[1][3:] == ["20.0", "1000.0 (1000.0 to 1000.0)", "30.0", "4.0", "200 MiB |"]
+    assert rows[2][5:7] == ["0.0", ""]
