@@ -253,6 +253,11 @@ def test_an_efficientnet_lite_is_trained_to_teach(data: Path, tmp_path: Path) ->
     answered = teacher.answer(torch.rand(2, 3, 64, 64))
     torch.testing.assert_close(answered.sum(dim=1), torch.ones(2))
 
+    places = [f"run={run}", f"artifacts={tmp_path / 'artifacts'}"]
+    quick = ["quantise.enabled=false", "parity.pictures=10"]
+    manifest = Classifier(export(compose("export", run, *overrides, *places, *quick))).manifest
+    assert (manifest.name, manifest.architecture) == ("efficientnet_lite", "EfficientNet-Lite0")
+
 
 def test_a_network_learns_from_a_smaller_ones_run(data: Path, taught: Path, tmp_path: Path) -> None:
     [best] = checkpoint_files(taught, "best")
