@@ -51,7 +51,7 @@ Note = Callable[[Problem, str], str]
 def noting(watchers: Sequence[Watcher]) -> Note:
     """Tells `watchers` of requests that are refused before the application hears of them."""
 
-    def note(details: Problem, method: str = "") -> str:
+    def note(details: Problem, method: str) -> str:
         now = time.time_ns()
         visit = Visit(
             start=now,

@@ -49,6 +49,7 @@ pillow_heif.register_heif_opener(
     thumbnails=False, depth_images=False, aux_images=False, decode_threads=1
 )
 
+# libavif would start one for each core of the machine.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 Kind = Literal["plain", "layered", "deep"]

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +13,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from tests.artifact_factory import TWO, make_artifact, make_artifacts
 from tests.drawings import draw_lesion, encode
@@ -195,3 +198,27 @@ def test_pictures_that_are_too_much_together_are_decoded_in_turn(
         statuses = [r.status_code for r in pool.map(post, [server] * 4, [data] * 4)]
         assert statuses == [200] * 4
         assert server.memory("VmHWM") - before < 200_000_000
+
+
+def test_libraries_start_no_threads_by_the_machines_cores(tmp_path: Path) -> None:
+    code = """
+import atexit
+from threadpoolctl import threadpool_info
+told = lambda: print([p["num_threads"] for p in threadpool_info() if "blas" in p["internal_api"]])
+atexit.register(told)
+from serving.cli import main
+main(["serve"])
+"""
+    own = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    # It ends for want of a model, when everything is imported.
+    started = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**own, "LESIONLENS_ARTIFACTS": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "holds no model" in started.stderr
+    assert started.stdout.strip() == "[1]"
+    assert AvifImagePlugin.DEFAULT_MAX_THREADS == 1

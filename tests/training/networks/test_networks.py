@@ -32,12 +32,18 @@ def test_mobilenet_names_its_parameters_as_torchvision_does(
     assert tuple(MobileNetV2(7).state_dict()[name].shape) == shape
 
 
-def test_mobilenet_sees_a_picture_at_a_sixteenth_and_twice_at_a_thirty_second() -> None:
-    net = MobileNetV2(7).eval()
-    middle, late, last = net.feature_maps(torch.rand(2, 3, 96, 96))
-    assert middle.shape == (2, 64, 6, 6)
-    assert late.shape == (2, 320, 3, 3)
-    assert last.shape == (2, 1280, 3, 3)
+@pytest.mark.parametrize(
+    ("kind", "widths"), [(MobileNetV2, [64, 320, 1280]), (EfficientNetLite, [88, 352, 1280])]
+)
+def test_a_picture_is_seen_at_a_sixteenth_and_twice_at_a_thirty_second(
+    kind: type[MobileNetV2 | EfficientNetLite], widths: list[int]
+) -> None:
+    net = kind(7).eval()
+    maps = net.feature_maps(torch.rand(2, 3, 96, 96))
+    sides = [6, 3, 3]
+    assert [each.shape for each in maps] == [
+        (2, width, side, side) for width, side in zip(widths, sides, strict=True)
+    ]
     assert net(torch.rand(2, 3, 96, 96)).shape == (2, 7)
 
 
@@ -45,14 +51,6 @@ def test_mobilenet_sees_a_picture_at_a_sixteenth_and_twice_at_a_thirty_second() 
 @pytest.mark.parametrize(("version", "count"), [(0, 4_652_008), (1, 5_416_680), (2, 6_092_072)])
 def test_efficientnet_lite_has_the_published_parameters(version: int, count: int) -> None:
     assert sum(p.numel() for p in EfficientNetLite(1000, version).parameters()) == count
-
-
-def test_efficientnet_lite_sees_a_picture_at_a_sixteenth_and_twice_at_a_thirty_second() -> None:
-    net = EfficientNetLite(7).eval()
-    middle, late, last = net.feature_maps(torch.rand(2, 3, 96, 96))
-    assert middle.shape == (2, 88, 6, 6)
-    assert late.shape == (2, 352, 3, 3)
-    assert last.shape == (2, 1280, 3, 3)
 
 
 def test_efficientnet_lite_pads_less_before_than_behind() -> None:
