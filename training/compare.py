@@ -37,6 +37,7 @@ from training.data.splits import digest
 from training.finished import (
     RunError,
     find_run,
+    is_mixed,
     learned_before,
     load_network,
     read_config,
@@ -170,7 +171,9 @@ class _Measured(msgspec.Struct, frozen=True):
 def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     files = [Path(each) for each in recipe.checkpoints]
     trained = read_config(find_run(str(files[0].parent.parent), config.model.name))
-    trained.model.preprocessing.size = recipe.size or trained.model.preprocessing.size
+    resized = recipe.size not in (None, trained.model.preprocessing.size)
+    if resized:
+        trained.model.preprocessing.size = recipe.size
     pictures = read_config_sets(trained)
     split_digest = digest(pictures.parts)
     runs = runs_of(files, split_digest)
@@ -180,8 +183,9 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
     network = load_network(trained, files, len(answers.classes), recipe.start_share)
-    title = f"{recipe.name}: renewing the norms"
-    renew(network, learned_from.drawn(config.norms.pictures, _BATCH, _SEED, title))
+    if resized or is_mixed(files, recipe.start_share):
+        title = f"{recipe.name}: renewing the norms"
+        renew(network, learned_from.drawn(config.norms.pictures, _BATCH, _SEED, title))
     prior = np.exp(log_prior(learned_from.labels))
     flags = np.array([each.malignant for each in answers.classes])
 

@@ -22,7 +22,6 @@ import onnx
 import onnxruntime
 import torch
 from omegaconf import DictConfig
-from torch import nn
 from tqdm import tqdm
 
 from serving import manifest as contract
@@ -48,6 +47,7 @@ from training.finished import (
     RunError,
     checkpoint_files,
     find_run,
+    is_mixed,
     learned_before,
     load_network,
     read_config,
@@ -116,15 +116,17 @@ def export(config: DictConfig) -> Path:
     others = [other for other in runs_of(chosen, history.split_digest) if other != run]
     refuse_more_sets(others, sets_of(trained))
     before = learned_before([run, *others], sets_of(trained))
-    if config.size is not None:
+    resized = config.size not in (None, trained.model.preprocessing.size)
+    if resized:
         trained.model.preprocessing.size = config.size
-    mixed = load_network(trained, chosen, len(answers.classes), config.start_share)
-    network = cast(Network, mixed)
+    loaded = load_network(trained, chosen, len(answers.classes), config.start_share)
+    network = cast(Network, loaded)
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
-    title = "renewing the norms"
-    seen = learned_from.drawn(config.norms.pictures, _BATCH, config.seed, title)
-    renew(cast(nn.Module, network), seen)
+    if resized or is_mixed(chosen, config.start_share):
+        title = "renewing the norms"
+        seen = learned_from.drawn(config.norms.pictures, _BATCH, config.seed, title)
+        renew(loaded, seen)
     asked = msgspec.convert(plain(config.novelty), NoveltySettings)
     files = [picture.path for picture in cached.listed("train")]
     shown = shown_to_novelty(files, read_preprocessing(trained), asked, config.seed)

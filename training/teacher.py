@@ -17,6 +17,7 @@ from training.data.sets import Pictures
 from training.data.splits import digest
 from training.finished import (
     RunError,
+    is_mixed,
     load_network,
     mean_of,
     read_config,
@@ -148,7 +149,7 @@ def _of_runs(files: Sequence[Path], pictures: Pictures, joined: Tensor, fit: str
         joined=joined,
         side=int(trained.model.preprocessing.size),
         origin=f"{trained.model.name}, {mean_of(files)}",
-        renews=True,
+        renews=is_mixed(files),
         runs=runs,
     )
 

@@ -22,7 +22,6 @@ from training.evaluate import evaluate_artifact
 from training.export import export
 from training.finished import RunError, load_network, read_config
 from training.inputs import as_input
-from training.norms import renew
 from training.refusals import RefusalSettings
 from training.report import ReportSettings
 from training.train import decode, read_answers, read_config_sets, train
@@ -98,7 +97,6 @@ def test_the_figures_are_those_of_the_validation_split(root: Path, comparison: C
     cached = decode(trained, pictures, answers)
     learned_from, held_out = cached.part("train"), cached.part("validation")
     network = load_network(trained, [root / "short" / "checkpoints" / "last.ckpt"], 7)
-    renew(network, learned_from.drawn(2048, 64, 0, "renewing"))
     shown, labels = held_out.__getitems__(range(len(held_out)))
     with torch.no_grad():
         probability = network(as_input(shown)).softmax(dim=1).double().numpy()

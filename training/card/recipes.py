@@ -33,9 +33,9 @@ def section(comparison: Comparison | None) -> str:
     lines = [
         "## What helped",
         f"Recipes were chosen on {comparison.pictures} pictures of {comparison.lesions} lesions of "
-        f"the validation split{elsewhere}, never on the test split. Networks are compared with "
-        "their norms renewed, before anything was fitted on the calibration split; the decision is "
-        "the class whose probability over its prior to the power of "
+        f"the validation split{elsewhere}, never on the test split. Networks are compared "
+        "before anything was fitted on the calibration split, means of weights with their norms "
+        "renewed; the decision is the class whose probability over its prior to the power of "
         f"{comparison.tilt:g} is the largest. After each figure comes how much larger it is than "
         "that of the recipe named in brackets, on the same pictures. Each 95 % interval stands by "
         "itself: of twenty comparisons without a real difference, about one will seem to show one. "
