@@ -15,6 +15,12 @@ CLIENTS = (1, 8, 32)
 RATIO_CLIENTS = 8
 """with how many clients throughputs are compared"""
 
+FEWEST = 50
+"""answers that a throughput must be told from, or it is measured anew"""
+
+LONGER = 5
+"""times as long"""
+
 
 class Cell(msgspec.Struct, frozen=True):
     """What one system answered to one kind of pictures from so many clients, in one round."""

@@ -2,14 +2,20 @@
 
 Starts LesionLens, measures a few clients, then lets many times as many send photographs of 12
 megapixels, then measures the few again: what was refused and how fast, what memory was held, and
-whether it is as fast as before. Writes a table beside this file. Linux only; loopback only.
+whether it is as fast as before. Beside them somebody asks now and then who sends no more than the
+head of a request, and so learns how long the server itself takes to refuse. Writes a table beside
+this file. Linux only; loopback only.
 """
 
 from __future__ import annotations
 
 import os
+import socket
+import statistics
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import click
@@ -23,6 +29,13 @@ from benchmarks.servers import WARM_UP, Watch, machine, run, versions
 from benchmarks.systems import LESIONLENS, ROOT, Place
 
 FEW = 4
+
+PAUSE = 0.1
+"""seconds between two heads"""
+
+TAKEN_AFTER = 1.0
+"""seconds without an answer, after which a head was not refused"""
+
 _COLUMNS = (
     "clients",
     "pictures",
@@ -30,18 +43,59 @@ _COLUMNS = (
     "an answer",
     "refused a second",
     "a refusal",
+    "a refusal of a head",
     "at most resident",
 )
 RESULT = ROOT / "benchmarks" / "overload.md"
 
 
 class Burst(msgspec.Struct, frozen=True):
-    """A burst between two calm times, with what the server held in each, in bytes."""
+    """A burst between two calm times.
+
+    `held` is the most that the server held in each, in bytes; `refusals` is how long it took, in
+    seconds, to refuse what `Heads` asked meanwhile.
+    """
 
     before: Sent
     during: Sent
     after: Sent
     held: list[int]
+    refusals: list[list[float]]
+
+
+class Heads:
+    """Sends heads of requests, whose bodies never come, until it is left."""
+
+    def __init__(self, port: int) -> None:
+        self.refusals: list[float] = []
+        """how long each took that was refused, in seconds"""
+        self._port = port
+        self._head = (
+            f"POST {LESIONLENS.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            "Content-Type: multipart/form-data; boundary=none\r\nContent-Length: 2500000\r\n\r\n"
+        ).encode()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Heads:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._done.wait(PAUSE):
+            start = time.perf_counter()
+            with socket.create_connection(("127.0.0.1", self._port), TAKEN_AFTER) as connection:
+                try:
+                    connection.sendall(self._head)
+                    answer = connection.recv(64)
+                except OSError:  # which TimeoutError is: it waits for the body
+                    continue
+            if answer.startswith(b"HTTP/1.1 503 "):
+                self.refusals.append(time.perf_counter() - start)
 
 
 def measure(cores: list[int], seconds: float, clients: int, files: dict[str, list[Path]]) -> Burst:
@@ -51,6 +105,7 @@ def measure(cores: list[int], seconds: float, clients: int, files: dict[str, lis
     variables = {"LESIONLENS_ARTIFACTS": str(ROOT / "artifacts"), **LESIONLENS.variables}
     sent: list[Sent] = []
     held: list[int] = []
+    refusals: list[list[float]] = []
     with serving(LESIONLENS.command(place), variables, port, cores[:-1]) as server:
         for kind, many in ((KINDS[0], FEW), (LARGE, clients), (KINDS[0], FEW)):
             task = Task(
@@ -61,12 +116,13 @@ def measure(cores: list[int], seconds: float, clients: int, files: dict[str, lis
                 warm_up=WARM_UP,
                 seconds=seconds,
             )
-            with Watch(server) as watch:
+            with Watch(server) as watch, Heads(port) as heads:
                 sent.append(run("benchmarks.load", task, cores[-1:]))
             held.append(max(watch.resident))
+            refusals.append(heads.refusals)
             _still_runs(server)
     before, during, after = sent
-    return Burst(before, during, after, held)
+    return Burst(before, during, after, held, refusals)
 
 
 def told(burst: Burst, clients: int) -> str:
@@ -82,12 +138,14 @@ def told(burst: Burst, clients: int) -> str:
         f"{machine()}; the server has all but one, which is the load generator's. {versions()}.",
         "Made by `python -m benchmarks.overload`, in one run; MiB are 2^20 bytes. What an answer",
         "and a refusal take are medians in milliseconds, with a 95 % interval for answers; a",
-        "refusal is any other answer than 200, or none.",
+        "refusal is any other answer than 200, or none. Clients send all of a picture before they",
+        "read; to a head alone the refusal is told as median, longest and how many there were.",
         "",
         f"| | {' | '.join(_COLUMNS)} |",
         f"|---{'|---' * len(_COLUMNS)}|",
     ]
-    for (name, many, kind, sent), held in zip(rows, burst.held, strict=True):
+    phases = zip(rows, burst.refusals, burst.held, strict=True)
+    for (name, many, kind, sent), refusals, held in phases:
         cells = (
             name,
             many,
@@ -96,6 +154,7 @@ def told(burst: Burst, clients: int) -> str:
             _milliseconds(sent),
             f"{sent.refused / sent.seconds:.1f}",
             "" if sent.refusal is None else f"{1000 * sent.refusal:.1f}",
+            _of_heads(refusals),
             f"{held / 2**20:.0f} MiB",
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
@@ -107,6 +166,13 @@ def _milliseconds(sent: Sent) -> str:
         return "none"
     low, high = 1000 * sent.low, 1000 * sent.high
     return f"{1000 * sent.median:.1f} ({low:.1f} to {high:.1f})"
+
+
+def _of_heads(refusals: list[float]) -> str:
+    if not refusals:
+        return ""
+    times = 1000 * statistics.median(refusals), 1000 * max(refusals)
+    return f"{times[0]:.1f}, {times[1]:.1f}, {len(refusals)}"
 
 
 def _still_runs(server: Server) -> None:

@@ -28,6 +28,8 @@ from benchmarks import bare, load, pictures, servers_report
 from benchmarks.load import Sent, Task
 from benchmarks.measured import (
     CLIENTS,
+    FEWEST,
+    LONGER,
     RATIO_CLIENTS,
     Agreement,
     Cell,
@@ -93,6 +95,9 @@ class Bench:
                 self._agree(system, server)
                 for kind, clients in self._cases(system):
                     sent = self._send(system, server, kind, clients, self._seconds)
+                    if clients == RATIO_CLIENTS and sent.answers < FEWEST:
+                        longer = LONGER * self._seconds
+                        sent = self._send(system, server, kind, clients, longer)
                     self.found.cells.append(Cell(system.name, kind, clients, sent))
                     progress.update()
         progress.set_postfix_str(BARE)
@@ -165,7 +170,7 @@ class Bench:
 
     def _cases(self, system: System) -> list[tuple[str, int]]:
         if system.tuned:
-            return [(MIXTURE, RATIO_CLIENTS)]
+            return [(kind, RATIO_CLIENTS) for kind in self.files]
         return [(kind, clients) for kind in self.files for clients in CLIENTS]
 
     def _agree(self, system: System, server: Server) -> None:

@@ -14,7 +14,7 @@ import pytest
 from benchmarks import load, nothing
 from benchmarks.load import Answered, Task
 from benchmarks.measured import Cell, Estimate, median, rate
-from benchmarks.overload import Burst, told
+from benchmarks.overload import Burst, Heads, told
 from benchmarks.processes import free_port
 from benchmarks.servers_report import Judged
 from tests.serving.live import wait_until
@@ -131,19 +131,50 @@ def test_intervals_of_rates_and_medians_are_over_all_rounds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "more", "verdict"),
+    ("value", "error", "more", "verdict"),
     [
-        (4.0, True, "aim"),
-        (3.9, True, "required"),
-        (2.4, True, "**missed**"),
-        (100, False, "aim"),
-        (200, False, "required"),
-        (300, False, "**missed**"),
+        (4.0, 0.0, True, "aim"),
+        (4.1, 0.2, True, "required"),
+        (3.9, 0.2, True, "required"),
+        (2.6, 0.2, True, "not decided"),
+        (2.4, 0.2, True, "not decided"),
+        (2.2, 0.2, True, "**missed**"),
+        (100, 0, False, "aim"),
+        (150, 20, False, "required"),
+        (200, 20, False, "required"),
+        (250, 20, False, "not decided"),
+        (300, 20, False, "**missed**"),
     ],
 )
-def test_a_figure_is_judged_by_what_was_asked_for(value: float, more: bool, verdict: str) -> None:
+def test_a_figure_is_judged_by_all_of_its_interval(
+    value: float, error: float, more: bool, verdict: str
+) -> None:
     required, aim = (2.5, 4.0) if more else (256, 160)
-    assert Judged("", "", value, required, aim, "", more).verdict == verdict
+    assert Judged("", "", value, required, aim, "", more, error).verdict == verdict
+
+
+@pytest.mark.parametrize(("status", "refused"), [(503, True), (200, False)])
+def test_a_head_that_is_refused_is_timed(status: int, refused: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        assert b"\r\nContent-Length: " in connection.recv(65536)
+                        connection.sendall(b"HTTP/1.1 %d It\r\n\r\n" % status)
+                        asked.release()
+
+        asked = threading.Semaphore(0)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with Heads(server.getsockname()[1]) as heads:
+            assert all(asked.acquire(timeout=60) for _ in range(2))
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(60)
+    assert bool(heads.refusals) == refused
+    assert all(0 < seconds < 60 for seconds in heads.refusals)
 
 
 def test_a_burst_is_told_beside_the_calm_before_and_behind_it() -> None:
@@ -151,10 +182,12 @@ def test_a_burst_is_told_beside_the_calm_before_and_behind_it() -> None:
     full = load.sum_up(
         [Answered(0.5, 1.0, 200)] * 20 + [Answered(0.5, 0.004, 503)] * 30, 0.0, 1.0, 0.0
     )
-    table = told(Burst(calm, full, calm, [100 << 20, 200 << 20, 150 << 20]), clients=99)
+    held = [100 << 20, 200 << 20, 150 << 20]
+    table = told(Burst(calm, full, calm, held, [[], [0.001, 0.002, 0.009], []]), clients=99)
     rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
     assert [row[0] for row in rows] == ["| before", "| the burst", "| after"]
     assert rows[0][3:5] == ["50.0", "20.0 (20.0 to 20.0)"]
     assert rows[1][1] == "99"
-    assert rows[1][3:] == ["20.0", "1000.0 (1000.0 to 1000.0)", "30.0", "4.0", "200 MiB |"]
+    assert rows[1][3:6] == ["20.0", "1000.0 (1000.0 to 1000.0)", "30.0"]
+    assert rows[1][6:] == ["4.0", "2.0, 9.0, 3", "200 MiB |"]
     assert rows[2][5:7] == ["0.0", ""]
