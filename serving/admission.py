@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -10,9 +11,11 @@ from typing import Any, TypeVar
 from litestar.connection import Request
 from litestar.types import Receive
 
+from serving import visits
 from serving.memory import Room
 from serving.problems import ClientGoneError, OverloadedError, ProblemError
 from serving.settings import Settings
+from serving.stages import Stage
 from serving.turns import PATIENCE, Turns
 from serving.workers import Workers
 
@@ -92,7 +95,9 @@ class Entry:
 
         The turn lasts until the answer, but passes on from whoever sends slowly.
         """
+        start = time.time_ns()
         self._has_turn = await self._turns.take(self._announced)
+        visits.current().stages.append(Stage("turn", start, time.time_ns()))
         self._sending = asyncio.get_running_loop().call_later(PATIENCE, self._give_turn)
 
     def was_sent(self) -> None:

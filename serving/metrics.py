@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from litestar import Router, get
@@ -18,6 +18,7 @@ from serving.admission import Admission
 from serving.hosts import ANY_HOST
 from serving.inference import Inference
 from serving.settings import Settings
+from serving.stages import Stage
 from serving.visits import Answer, Visit
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "OPTIONS"))
@@ -56,8 +57,9 @@ class Metrics:
         )
         self._stages = Histogram(
             "lesionlens_stage_seconds",
-            "Each stage of one picture's answer: wait, decode, infer, render. Those that share a "
-            "run of the model have all but the first in common.",
+            "Each stage of an answer: turn, until a request may send its pictures, and of each "
+            "picture wait, decode, infer, render. Pictures that share a run of the model have the "
+            "last three in common.",
             ["stage"],
             buckets=_SECONDS,
             registry=self._registry,
@@ -128,6 +130,7 @@ class Metrics:
             self._problems.labels(visit.problem).inc()
         if visit.answers:
             self._pictures.observe(len(visit.answers))
+        self._count_stages(visit.stages)
         for answer in visit.answers:
             self._count_answer(answer)
 
@@ -144,7 +147,10 @@ class Metrics:
             self._novelty.labels(manifest.name).observe(
                 prediction.novelty / manifest.novelty_threshold
             )
-        for stage in answer.stages:
+        self._count_stages(answer.stages)
+
+    def _count_stages(self, stages: Iterable[Stage]) -> None:
+        for stage in stages:
             self._stages.labels(stage.name).observe((stage.end - stage.start) / 1e9)
 
     def _watch(self, name: str, what: str, read: Callable[[], float]) -> None:

@@ -7,11 +7,12 @@ from typing import Literal
 
 import msgspec
 
-StageName = Literal["wait", "decode", "infer", "render"]
+StageName = Literal["turn", "wait", "decode", "infer", "render"]
+"""`turn` is of a request: until it may send its pictures. The others are of each picture."""
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """A part of the work for one picture, from `start` to `end` in nanoseconds since 1970."""
+    """A part of the way to an answer, from `start` to `end` in nanoseconds since 1970."""
 
     name: StageName
     start: int

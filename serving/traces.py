@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -10,6 +13,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_contex
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from serving.settings import Settings
+from serving.stages import Stage
 from serving.visits import Visit
 
 _PATIENCE = 2
@@ -17,7 +21,7 @@ _PATIENCE = 2
 
 
 class Traces:
-    """Sends each visit as a span, with one below it for each stage of each picture.
+    """Sends each visit as a span, with one below it for each of its stages and of its pictures'.
 
     They name the route and the status; no picture, file or address, and no answer.
     """
@@ -50,13 +54,18 @@ class Traces:
         if visit.status >= 500:
             span.set_status(Status(StatusCode.ERROR))
         below = set_span_in_context(span)
+        self._send_stages(visit.stages, below, {})
         for answer in visit.answers:
-            for stage in answer.stages:
-                attributes = {"lesionlens.model": answer.manifest.name}
-                self._tracer.start_span(
-                    stage.name, context=below, start_time=stage.start, attributes=attributes
-                ).end(stage.end)
+            self._send_stages(answer.stages, below, {"lesionlens.model": answer.manifest.name})
         span.end(visit.end)
+
+    def _send_stages(
+        self, stages: Iterable[Stage], below: Context, attributes: Mapping[str, str]
+    ) -> None:
+        for stage in stages:
+            self._tracer.start_span(
+                stage.name, context=below, start_time=stage.start, attributes=attributes
+            ).end(stage.end)
 
     def close(self) -> None:
         """Sends what is left."""

@@ -30,7 +30,8 @@ class Visit(msgspec.Struct, kw_only=True):
     """A request; `start` and `end` in nanoseconds since 1970.
 
     `route` is its address as it is declared, since the one that was asked may hold a name.
-    `problem` names what was wrong, if anything; `parent` is the trace that it is a part of.
+    `problem` names what was wrong, if anything; `parent` is the trace that it is a part of;
+    `stages` are those of the request, and not of its pictures.
     """
 
     id: str = msgspec.field(default_factory=lambda: secrets.token_hex(8))
@@ -41,6 +42,7 @@ class Visit(msgspec.Struct, kw_only=True):
     status: int = 0
     problem: str = ""
     parent: str = ""
+    stages: list[Stage] = []
     answers: list[Answer] = []
 
     @property

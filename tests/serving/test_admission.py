@@ -13,7 +13,9 @@ import pytest
 from serving.admission import Admission, Entry
 from serving.inference import Inference
 from serving.settings import Settings
+from serving.stages import Stage
 from serving.turns import Turns
+from serving.visits import Visit, begin
 from serving.workers import Workers
 from tests.drawings import draw_lesion, encode
 from tests.serving.live import Live, patient_client, serving, wait_until
@@ -278,6 +280,29 @@ def test_a_turn_passes_on_from_whoever_sends_slowly(
         return found
 
     assert run(next_has_turn()) is not is_sent
+    workers.close()
+
+
+def test_how_long_a_request_waits_for_its_turn_is_a_stage_of_its_visit(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.admission.PATIENCE", 0.05)
+    workers = Workers(1)
+    admission = Admission(msgspec.structs.replace(settings, workers=1), workers)
+    admission.turns = Turns(1)
+
+    async def waited() -> list[Stage]:
+        visit = Visit()
+        begin(visit)
+        for _ in range(2):
+            await Entry(admission, 1, workers, deadline=1).wait()
+        return visit.stages
+
+    first, second = run(waited())
+    assert first.name == second.name == "turn"
+    # The first passes its turn on once it has sent nothing for that long.
+    assert second.end - second.start > 0.04e9
+    assert second.start >= first.end
     workers.close()
 
 

@@ -58,6 +58,7 @@ def test_each_stage_of_each_picture_is_timed(measured: Client) -> None:
     for stage in ("wait", "decode", "infer", "render"):
         assert value(measured, "lesionlens_stage_seconds_count", stage=stage) == 3
         assert value(measured, "lesionlens_stage_seconds_sum", stage=stage) > 0
+    assert value(measured, "lesionlens_stage_seconds_count", stage="turn") == 1
     assert value(measured, "lesionlens_request_pictures_sum") == 3
     assert value(measured, "lesionlens_batch_size_count") == 3
 

@@ -81,7 +81,7 @@ def test_a_request_is_a_span_with_one_for_each_stage(
     told = attributes(whole)
     assert told["http.response.status_code"] == 200
     assert told["lesionlens.request_id"] == response.headers["x-request-id"]
-    for stage in ("wait", "decode", "infer", "render"):
+    for stage in ("turn", "wait", "decode", "infer", "render"):
         part = by_name[stage]
         assert part.parent_span_id == whole.span_id
         assert whole.start_time_unix_nano <= part.start_time_unix_nano
