@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta
 
 from serving.manifest import Conformal, OperatingPoint, Quality
 from serving.quality import Measures
+from training.bootstrap import Bootstrap
 
 Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -56,25 +56,25 @@ def decision_offsets(
 def fit_operating_point(
     malignant_probability: npt.NDArray[np.float64],
     malignant: npt.NDArray[np.bool_],
+    groups: Sequence[str],
     sensitivity: float,
 ) -> OperatingPoint:
     """The highest threshold on `[N]` that still catches `sensitivity` of the malignant.
 
-    The interval of the sensitivity is that of Clopper and Pearson, Biometrika 26 (1934).
+    The interval of the sensitivity is a bootstrap's over `groups`, the lesion of each picture.
     """
     scores = np.sort(malignant_probability[malignant])
     missed = math.floor((1 - sensitivity) * len(scores) + 1e-9)
     threshold = float(scores[missed])
-    caught = int((scores >= threshold).sum())
-    low = beta.ppf(0.025, caught, len(scores) - caught + 1)
-    high = 1.0 if caught == len(scores) else beta.ppf(0.975, caught + 1, len(scores) - caught)
+    caught = Bootstrap(groups).share(malignant_probability >= threshold, malignant)
+    assert caught is not None
     return OperatingPoint(
         name=f"sensitivity_{round(100 * sensitivity)}",
         score="malignant_probability",
         threshold=threshold,
-        sensitivity=caught / len(scores),
+        sensitivity=caught.value,
         specificity=float(np.mean(malignant_probability[~malignant] < threshold)),
-        interval=(float(low), float(high)),
+        interval=(caught.low, caught.high),
         n=len(scores),
     )
 
@@ -85,9 +85,12 @@ def fit_conformal(
     """A quantile of 1 - p of the true class for each class, so that sets hold it often enough.
 
     Sadinle, Lei, Wasserman, JASA 114 (2019); Vovk, "Conditional validity of inductive conformal
-    predictors", ACML 2012. Classes with few calibration pictures share one quantile.
+    predictors", ACML 2012. Sets always hold the likeliest class, whose score is therefore nought:
+    without that, they would hold the truth more often than asked for, and be longer. Classes with
+    few calibration pictures share one quantile.
     """
     score = 1 - probability[np.arange(len(labels)), labels]
+    score[probability.argmax(axis=1) == labels] = 0
     counts = np.bincount(labels, minlength=len(ids))
     few = counts < targets.least_pictures
     pooled = _quantile(score[few[labels]], targets.coverage)

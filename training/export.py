@@ -55,7 +55,14 @@ from training.finished import (
     runs_of,
     sets_of,
 )
-from training.fitting import PreparedPart, batches, fit, open_as_served, put_in_place
+from training.fitting import (
+    PreparedPart,
+    batches,
+    fit,
+    fitted_with,
+    open_as_served,
+    put_in_place,
+)
 from training.gate import GateLimits
 from training.graph import (
     ExportError,
@@ -152,6 +159,7 @@ def export(config: DictConfig) -> Path:
             **made_by(run, chosen),
             "averaged_with": [made_by(other, chosen) for other in others],
             "start_share": float(config.start_share),
+            "fitted": fitted_with(config),
         }
         manifest = _unfitted(
             trained, history, config_of_runs, pictures, cached.listed("train"), answers, before
@@ -219,8 +227,14 @@ def _pass_gate(
         views=config.gate.views,
         float_bytes=(made / contract.MODEL_FILE).stat().st_size,
         integer_bytes=(beside / contract.MODEL_FILE).stat().st_size,
-        settings={k: v for k, v in plain(config.quantise).items() if k != "enabled"},
+        settings=_settings(plain(config.quantise)),
     )
+
+
+def _settings(quantise: dict[str, Any]) -> dict[str, Any]:
+    """Those that made the graph."""
+    made_by = quantise.keys() - {"enabled"} if quantise["activations"] else {"activations", "float"}
+    return {name: value for name, value in quantise.items() if name in made_by}
 
 
 def _compare(

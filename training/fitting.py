@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
+from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from serving import manifest as contract
@@ -18,7 +20,7 @@ from serving.classifier import Classifier, Outputs
 from serving.manifest import Manifest, Preprocessing
 from serving.pictures import PictureError, Prepared, prepare
 from serving.prediction import malignant_probability, probabilities_of
-from training import calibration
+from training import calibration, record
 from training.calibration import Targets
 from training.data.cache import TRUSTED
 from training.data.splits import Part
@@ -111,6 +113,13 @@ def fit(
     return _fitted(manifest, final, calibrating, targets)
 
 
+def fitted_with(config: DictConfig, *, anew: bool = False) -> dict[str, Any]:
+    """What a manifest tells of how all this was fitted; `anew` around weights that were there."""
+    asked = {"novelty": config.novelty, "targets": config.targets}
+    told = {name: OmegaConf.to_container(each, resolve=True) for name, each in asked.items()}
+    return {"commit": record.commit(), "anew": anew, **told}
+
+
 def batches(prepared: Sequence[Prepared], size: int) -> Iterator[npt.NDArray[np.uint8]]:
     """The pictures in batches `[size, S, S, 3]`; the last may be smaller."""
     for start in range(0, len(prepared), size):
@@ -129,7 +138,11 @@ def _fitted(
     if malignant.any():
         found = [probabilities_of(row, manifest) for row in probability]
         score = np.array([malignant_probability(each, manifest) for each in found])
-        points = [calibration.fit_operating_point(score, malignant[labels], targets.sensitivity)]
+        points = [
+            calibration.fit_operating_point(
+                score, malignant[labels], calibrating.groups, targets.sensitivity
+            )
+        ]
     measures = [quality.measure(each) for each in calibrating.prepared]
     return msgspec.structs.replace(
         manifest,

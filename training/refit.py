@@ -24,7 +24,7 @@ from training import comparison
 from training.calibration import Targets
 from training.data.sets import Pictures
 from training.data.splits import digest
-from training.fitting import PreparedPart, fit, put_in_place
+from training.fitting import PreparedPart, fit, fitted_with, put_in_place
 from training.graph import ExportError
 from training.labels import DataError
 from training.novelty import NoveltySettings
@@ -69,7 +69,9 @@ def refit(config: DictConfig) -> tuple[Manifest, Manifest]:
         model = onnx.load(folder / contract.MODEL_FILE)
         shown = shown_to_novelty(learned_from, manifest.preprocessing, novelty, config.seed)
         put_novelty(model, fit_novelty(WatchedGraph(model), shown, novelty))
-        bare = msgspec.structs.replace(manifest, metrics=[], files={})
+        told = {**manifest.training.config, "fitted": fitted_with(config, anew=True)}
+        made_from = msgspec.structs.replace(manifest.training, config=told)
+        bare = msgspec.structs.replace(manifest, metrics=[], files={}, training=made_from)
         fitted = contract.save(fit(model, bare, made, calibrating, targets), made)
         put_in_place(made, folder)
     return manifest, fitted

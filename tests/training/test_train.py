@@ -170,7 +170,11 @@ def test_an_artifact_is_fitted_anew_without_its_run(
     assert before == manifest
     # Export fits novelty before the weights have 8 bits, here to a handful of pictures.
     known = {"files": manifest.files, "novelty_threshold": manifest.novelty_threshold}
+    known["training"] = manifest.training
     assert msgspec.structs.replace(again, **known) == manifest
+    fitted = manifest.training.config["fitted"]
+    assert (fitted["anew"], fitted["targets"]["least_pictures"]) == (False, 1)
+    assert again.training.config == {**manifest.training.config, "fitted": {**fitted, "anew": True}}
     assert again.novelty_threshold == pytest.approx(manifest.novelty_threshold, rel=0.5)
     equal = compose("export", tmp_path / "run", *named, "targets.accuracy_share=1")
     assert refit(equal)[1].digest == again.digest

@@ -14,8 +14,17 @@ _NAMES = {
 }
 
 
-def paragraph(quantisation: Quantisation | None) -> str:
-    """Which graph serves, and every figure of the gate between the two."""
+_ANEW = (
+    " Both were compared with what had been fitted then: the temperature, biases and decisions of "
+    "this model were fitted anew since, and the float graph was not there any more."
+)
+
+
+def paragraph(quantisation: Quantisation | None, *, fitted_anew: bool = False) -> str:
+    """Which graph serves, and every figure of the gate between the two.
+
+    Where all but the weights was `fitted_anew`, the gate was passed with other decisions.
+    """
     if quantisation is None:
         return "The graph computes in 32-bit floats."
     made, exact = quantisation.integer_bytes / 1e6, quantisation.float_bytes / 1e6
@@ -36,7 +45,7 @@ def paragraph(quantisation: Quantisation | None) -> str:
     rows = [[_NAMES[f.name], _value(f), _limit(f), f"{f.n}"] for f in quantisation.figures]
     return f"""{said}
 {compared}, on pictures of the validation part, each looked at in {quantisation.views} ways, turned
-and mirrored; the intervals are drawn over lesions.
+and mirrored; the intervals are drawn over lesions.{_ANEW * fitted_anew}
 
 {table(["8-bit beside float", "value (95 % interval)", "limit", "pictures"], rows)}"""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from omegaconf import OmegaConf
 
 from serving.manifest import Manifest
@@ -27,6 +30,7 @@ def section(manifest: Manifest) -> str:
         ["Split (SHA-256)", f"`{training.split_digest}`"],
         ["Seed", f"{training.seed}"],
         ["Commit", f"`{training.commit}`"],
+        *_fitted(training.config.get("fitted")),
         ["Versions", ", ".join(f"{name} {v}" for name, v in training.versions.items())],
     ]
     record = training.config
@@ -34,9 +38,9 @@ def section(manifest: Manifest) -> str:
         facts.append(["Trained on", f"{record['hardware']}"])
     runs = [record, *record.get("averaged_with", [])]
     before = record.get("gone_on_from", [])
-    count = sum(len(run.get("checkpoints", [])) for run in runs)
-    if count > 1:
-        facts.append(["Weights", f"mean of {count} checkpoints, of {len(runs)} runs"])
+    chosen = [name for run in runs for name in run.get("checkpoints", [])]
+    if len(chosen) > 1:
+        facts.append(["Weights", f"mean of {len(chosen)} checkpoints, of {len(runs)} runs"])
     start = f"the mean of {len(before)} earlier runs" if before else ""
     if start := start or record.get("gone_on_from_artifact", ""):
         share = record.get("start_share")
@@ -46,7 +50,8 @@ def section(manifest: Manifest) -> str:
         seconds = sum(float(run["seconds"]) for run in [*runs, *before])
         behind = ", without that of the model it went on from" * ("gone_on_from_artifact" in record)
         facts.append(["Time of training", f"{_duration(seconds)}{behind}"])
-    if "best_score" in record:
+    # The score is one checkpoint's; a mean, or half a start, has another.
+    if "best_score" in record and chosen == ["best"] and not record.get("start_share"):
         facts.append([f"Best {record['scored_by']}", f"{float(record['best_score']):.3f}"])
     config = {key: value for key, value in record.items() if key not in _TOLD_ABOVE}
     parity = manifest.parity
@@ -55,14 +60,14 @@ def section(manifest: Manifest) -> str:
 {table(["data set", "pictures", "licence", "source"], rows)}
 
 The sets' licences bind whoever uses the model, too. The split goes by lesion: no lesion is in two
-parts. The test part took no part in training or in any choice.
+parts. The test part took no part in training, nor in anything that was fitted.
 
 {table(["", ""], facts)}
 
 Exported and compared with the network it was made from over {parity.pictures} pictures: the largest
 difference of a probability was {parity.probability:.1g}, of a heatmap {parity.heatmap:.1g}.
 
-{integers.paragraph(manifest.quantisation)}
+{integers.paragraph(manifest.quantisation, fitted_anew=_was_fitted_anew(manifest))}
 
 <details><summary>The configuration of the training</summary>
 
@@ -71,6 +76,18 @@ difference of a probability was {parity.probability:.1g}, of a heatmap {parity.h
 ```
 
 </details>"""
+
+
+def _fitted(fitted: Mapping[str, Any] | None) -> list[list[str]]:
+    """With what commit it was fitted, where the manifest tells."""
+    if not fitted:
+        return []
+    anew = ", anew around weights that were there" * bool(fitted["anew"])
+    return [["Fitted after training", f"commit `{fitted['commit']}`{anew}"]]
+
+
+def _was_fitted_anew(manifest: Manifest) -> bool:
+    return bool(manifest.training.config.get("fitted", {}).get("anew"))
 
 
 def _trained_at(manifest: Manifest) -> str:
