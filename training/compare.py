@@ -64,6 +64,9 @@ _BATCH = 64
 _SEED = 0
 """Of what is drawn by chance: the same runs give the same figures."""
 
+_VISIBLE = 5e-4
+"""A difference between figures from which on a card would show two."""
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.int64]
@@ -105,6 +108,7 @@ def compare(config: DictConfig) -> Comparison:
                 against=against,
                 chosen_here=_was_chosen_here(own),
                 akin=own.akin,
+                renewed=own.renewed,
             )
         )
     one = measured[recipes[0].name]
@@ -136,9 +140,24 @@ def _continued(folder: Path, comparison: Comparison) -> Comparison:
             f"of {before.tilt:g}; here there are {comparison.pictures}, {comparison.away} and "
             f"{comparison.tilt:g}. Compare on the same, or leave `before` out."
         )
-    known = {each.name for each in before.recipes}
+    known = {each.name: each for each in before.recipes}
+    for each in comparison.recipes:
+        kept = known.get(each.name, each)
+        if not _is_the_same(kept, each):
+            raise RunError(
+                f"{folder / FILE}: has other figures of {each.name} than {each.name} has here, and "
+                "what is compared with it would be compared with another. Give it another name."
+            )
     new = [each for each in comparison.recipes if each.name not in known]
     return msgspec.structs.replace(comparison, recipes=[*before.recipes, *new])
+
+
+def _is_the_same(one: RecipeFigures, other: RecipeFigures) -> bool:
+    """Whether two measurements of a recipe are of one network, as far as a card would show."""
+    values = [{each.measure: each.figure.value for each in r.figures} for r in (one, other)]
+    return values[0].keys() == values[1].keys() and all(
+        abs(value - values[1][name]) < _VISIBLE for name, value in values[0].items()
+    )
 
 
 class _Answered(msgspec.Struct, frozen=True):
@@ -166,6 +185,7 @@ class _Measured(msgspec.Struct, frozen=True):
     away: _Answered | None
     away_name: str
     akin: list[str]
+    renewed: bool
 
 
 def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
@@ -183,7 +203,8 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
     network = load_network(trained, files, len(answers.classes), recipe.start_share)
-    if resized or is_mixed(files, recipe.start_share):
+    renewed = resized or is_mixed(files, recipe.start_share)
+    if renewed:
         title = f"{recipe.name}: renewing the norms"
         renew(network, learned_from.drawn(config.norms.pictures, _BATCH, _SEED, title))
     prior = np.exp(log_prior(learned_from.labels))
@@ -218,7 +239,9 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
         away_name, akin = described.name, [n for n in described.akin if n in sets]
         away = answer(listed, (cache.pixels[p] for p in _batches(len(listed))), away_name)
     classes = [each.id for each in answers.classes]
-    return _Measured(recipe, runs, files, split_digest, classes, home, away, away_name, akin)
+    return _Measured(
+        recipe, runs, files, split_digest, classes, home, away, away_name, akin, renewed
+    )
 
 
 def _refuse_unlike(own: _Measured, first: _Measured) -> None:

@@ -27,7 +27,8 @@ class RecipeFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     `hours` are of its own runs, without those that they went on from; `chosen_here` says that one
     of its checkpoints was chosen on the very pictures of the validation split; `akin` are the sets
-    that it learned from which come from the same clinics as the pictures elsewhere.
+    that it learned from which come from the same clinics as the pictures elsewhere; `renewed` says
+    whether its norms were renewed.
     """
 
     name: str
@@ -37,6 +38,7 @@ class RecipeFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     against: str | None = None
     chosen_here: bool = False
     akin: list[str] = []
+    renewed: bool = True
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

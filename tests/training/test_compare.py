@@ -124,6 +124,9 @@ def test_the_card_has_a_row_for_each_recipe(root: Path, comparison: Comparison) 
     assert [row.split(" | ")[0] for row in rows[2:]] == ["| short", "| long", "| twice", "| best ‡"]
     assert "mixup none → 0.2" in rows[3]
     assert section(None) == ""
+    assert "renewed (but not of “short”, “long” and “twice”), before" in section(found)
+    kept = [msgspec.structs.replace(each, renewed=False) for each in found.recipes]
+    assert "renewed" not in section(msgspec.structs.replace(found, recipes=kept))
 
     assert "‡ One of its checkpoints" in section(found)
     assert "**“short”, “long”, “twice” and “best” learned from HAM10000, whose" in section(found)
@@ -191,5 +194,8 @@ def test_a_comparison_goes_on_from_an_earlier_one(root: Path, comparison: Compar
     found = compare(compose("compare", root / "short", *entries, before))
     assert found.recipes[:-1] == comparison.recipes
     assert (found.recipes[-1].name, found.recipes[-1].against) == ("longer", "long")
+    entries_of_another = listed(root, "long;short")
+    with pytest.raises(RunError, match="has other figures of long than long has here"):
+        compare(compose("compare", root / "short", *entries_of_another, before))
     with pytest.raises(RunError, match=r"a tilt of 0\.5; here there are .* and 0\.4"):
         compare(compose("compare", root / "short", *entries, before, "tilt=0.4"))

@@ -34,8 +34,8 @@ def section(comparison: Comparison | None) -> str:
         "## What helped",
         f"Recipes were chosen on {comparison.pictures} pictures of {comparison.lesions} lesions of "
         f"the validation split{elsewhere}, never on the test split. Networks are compared "
-        "before anything was fitted on the calibration split, means of weights with their norms "
-        "renewed; the decision is the class whose probability over its prior to the power of "
+        f"{_norms(comparison)}before anything was fitted on the calibration split; the decision is "
+        "the class whose probability over its prior to the power of "
         f"{comparison.tilt:g} is the largest. After each figure comes how much larger it is than "
         "that of the recipe named in brackets, on the same pictures. Each 95 % interval stands by "
         "itself: of twenty comparisons without a real difference, about one will seem to show one. "
@@ -47,6 +47,15 @@ def section(comparison: Comparison | None) -> str:
         _akin(comparison),
     ]
     return "\n\n".join(line for line in lines if line)
+
+
+def _norms(comparison: Comparison) -> str:
+    """Whose norms were renewed: all, some or nobody's."""
+    kept = [f"“{recipe.name}”" for recipe in comparison.recipes if not recipe.renewed]
+    if len(kept) == len(comparison.recipes):
+        return ""
+    but = f" (but not of {either(kept, 'and')})" if kept else ""
+    return f"with their norms renewed{but}, "
 
 
 def _name(recipe: RecipeFigures) -> str:
