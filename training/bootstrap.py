@@ -99,10 +99,13 @@ class Bootstrap:
         """How much larger `first` is than `second`, measured on the same resamples."""
         return self.figure(lambda weights: first(weights) - second(weights), n)
 
-    def simultaneous(self, measures: Sequence[Measure], counts: Sequence[int]) -> list[Figure]:
+    def simultaneous(
+        self, measures: Sequence[Measure], counts: Sequence[int], unseen: Sequence[float] = ()
+    ) -> list[Figure]:
         """The values of `measures` with intervals that all together hold in 95 of 100.
 
-        Each is over as many pictures as `counts` says. Whoever looks at many figures finds one by
+        Each is over as many pictures as `counts` says; `unseen` are standard errors that drawing
+        again does not show, as that of a share of all. Whoever looks at many figures finds one by
         chance that stands out; these intervals are as much wider as that takes. All reach as many
         standard errors to either side as the one that strays the furthest in 95 of 100 resamples.
         Romano and Wolf, "Stepwise Multiple Testing as Formalized Data Snooping", Econometrica 73
@@ -120,6 +123,8 @@ class Bootstrap:
         if moves.any():
             strays = np.abs(drawn[moves] - centres[moves, None]) / errors[moves, None]
             reach = float(np.percentile(np.nanmax(strays, axis=0), 95))
+        if unseen:
+            errors = np.hypot(errors, unseen)
         return [
             Figure(value=float(v), low=float(v - reach * e), high=float(v + reach * e), n=n)
             for v, e, n in zip(centres, errors, counts, strict=True)

@@ -5,6 +5,7 @@ Groups with too few pictures to say are told by the counts of their figures, and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Annotated
@@ -114,6 +115,7 @@ def measure(
         bootstrap.simultaneous(
             [each.difference for each in asked if each.difference],
             [each.compared.own.n + each.others for each in asked],
+            [each.unseen for each in asked],
         )
     )
     return Groups(
@@ -142,12 +144,14 @@ class _Side(msgspec.Struct, frozen=True):
 class _Asked(msgspec.Struct, frozen=True):
     """A figure whose interval of the difference is still to come; None where it is not compared.
 
-    `others` is how many pictures it is compared with.
+    `others` is how many pictures it is compared with, `unseen` the standard error that drawing
+    them again does not show.
     """
 
     compared: Compared
     others: int
     difference: Measure | None
+    unseen: float = 0.0
 
 
 def _sides(
@@ -202,7 +206,13 @@ def _share(hit: Bools, among: Bools, side: _Side, bootstrap: Bootstrap) -> _Aske
 
     compared = Compared(own=figure, others=bootstrap.share(hit, others))
     enough = min(own.sum(), others.sum()) >= FEW
-    return _Asked(compared, int(others.sum()), difference if enough else None)
+    # Where all or none are hit, every resample agrees, and too much would seem to differ.
+    unseen = [
+        (each.high - each.low) / 1.96
+        for each in (compared.own, compared.others)
+        if each is not None and each.value in (0, 1)
+    ]
+    return _Asked(compared, int(others.sum()), difference if enough else None, math.hypot(*unseen))
 
 
 def _balanced(

@@ -77,7 +77,8 @@ class HeatmapFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Where a model looked. `drop` is of the predicted class's probability.
 
     `drop_everything` is what is lost where the whole picture is blurred; `inside` is None where no
-    picture has an outline.
+    picture has an outline. Where some maps are blank, `inside_with_evidence` and
+    `drop_with_evidence` leave those pictures out.
     """
 
     settings: HeatmapSettings
@@ -86,6 +87,8 @@ class HeatmapFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     inside: Guessed | None = None
     drop: Guessed
     drop_everything: Figure
+    inside_with_evidence: Guessed | None = None
+    drop_with_evidence: Guessed | None = None
 
 
 def look(
@@ -123,23 +126,29 @@ def measure(looks: Looks, settings: HeatmapSettings, bootstrap: Bootstrap) -> He
     """The figures of `looks`, on `bootstrap`'s resamples of the same pictures."""
     outlined = ~np.isnan(looks.inside)
     everyone = np.ones(len(outlined), bool)
+    inside = (looks.inside, looks.inside_centre, looks.inside_picture)
+    drop = (looks.drop, looks.drop_centre, looks.drop_chance)
+    # Without blank maps these would be the same figures again.
+    seen = ~looks.blank if looks.blank.any() else np.zeros(len(outlined), bool)
+    lost = _guessed(*drop, everyone, bootstrap)
+    assert lost is not None
     return HeatmapFigures(
         settings=settings,
         pictures=len(outlined),
         blank=int(looks.blank.sum()),
-        inside=_guessed(
-            looks.inside, looks.inside_centre, looks.inside_picture, outlined, bootstrap
-        )
-        if outlined.any()
-        else None,
-        drop=_guessed(looks.drop, looks.drop_centre, looks.drop_chance, everyone, bootstrap),
+        inside=_guessed(*inside, outlined, bootstrap),
+        drop=lost,
         drop_everything=_mean(looks.drop_everything, everyone, bootstrap),
+        inside_with_evidence=_guessed(*inside, outlined & seen, bootstrap),
+        drop_with_evidence=_guessed(*drop, seen, bootstrap),
     )
 
 
 def _guessed(
     heatmap: Floats, centre: Floats, chance: Floats, among: Bools, bootstrap: Bootstrap
-) -> Guessed:
+) -> Guessed | None:
+    if not among.any():
+        return None
     return Guessed(
         heatmap=_mean(heatmap, among, bootstrap),
         centre=_mean(centre, among, bootstrap),

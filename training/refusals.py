@@ -19,6 +19,9 @@ from training.bootstrap import Bools, Bootstrap, Figure
 from training.labels import DataError
 from training.predictions import in_batches
 
+_FIRST_SEED = 10_000
+"""of the drawings: others than those that benchmarks/novelty.py compares scores with"""
+
 
 class RefusalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is tried, from `conf/evaluate.yaml`."""
@@ -62,7 +65,7 @@ def measure(
 
     drawn = []
     for kind in strangers.KINDS:
-        seeds = range(settings.drawings)
+        seeds = range(_FIRST_SEED, _FIRST_SEED + settings.drawings)
         files = [_File(f"{kind} {i}", partial(strangers.draw, kind, i)) for i in seeds]
         drawn.append(tried(kind, files))
     others = None

@@ -129,6 +129,8 @@ def test_what_never_changes_is_told_without_a_width() -> None:
     assert (constant.low, constant.high) == (1, 1)
     assert moving.low < moving.value < moving.high
     assert bootstrap.simultaneous([], []) == []
+    (wider,) = bootstrap.simultaneous([mean(np.arange(50.0))], [50], [3.0])
+    assert wider.high - wider.low > 1.2 * (moving.high - moving.low)
 
 
 def test_sets_of_different_pictures_are_compared_as_independent() -> None:

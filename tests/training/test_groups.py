@@ -103,6 +103,19 @@ def test_a_group_whose_malignant_pictures_are_missed_is_clearly_worse_in_that(
     assert not told(named(groups, "female").balanced_accuracy).is_worse
 
 
+def test_a_small_group_is_not_better_because_all_of_it_were_caught(
+    predictions: Predictions,
+) -> None:
+    ill = np.flatnonzero(predictions.malignant)
+    group = np.zeros(1500, bool)
+    group[ill[:40]] = True
+    caught = np.random.default_rng(3).random(1500) < 0.97
+    found = msgspec.structs.replace(predictions, suspicious=caught | group)
+    sensitivity = told(named(compared(by_sex(found, group)), "female").sensitivity)
+    assert (sensitivity.own.value, sensitivity.own.n) == (1, 40)
+    assert not sensitivity.is_better
+
+
 def test_groups_of_a_few_pictures_are_told_but_not_compared(predictions: Predictions) -> None:
     few = np.arange(1500) < 25
     assert predictions.suspicious is not None

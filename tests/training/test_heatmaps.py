@@ -87,6 +87,10 @@ def test_differences_are_of_the_same_pictures() -> None:
     figures = measure(looks, SETTINGS, Bootstrap([str(i) for i in range(60)], 100))
     assert isinstance(figures.inside, Guessed)
     assert (figures.inside.heatmap.n, figures.drop.heatmap.n, figures.blank) == (50, 60, 2)
+    seen = figures.inside_with_evidence, figures.drop_with_evidence
+    assert [each.heatmap.n for each in seen if each] == [48, 58]
+    assert seen[1] is not None
+    assert seen[1].heatmap.value == pytest.approx(hard[2:].mean())
     for difference, expected in (
         (figures.inside.over_centre, 0.1),
         (figures.inside.over_chance, -0.1),

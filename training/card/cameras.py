@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from training.bootstrap import Figure
 from training.cameras import CameraFigures
-from training.card.markdown import images, interval, signed, table
+from training.card.markdown import either, images, interval, signed, table
 from training.metrics import Evaluation
 from training.plots.canvas import Plot
 
@@ -39,12 +40,22 @@ def section(evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
 
 
 def _judged(changes: Sequence[CameraFigures]) -> str:
-    """After which changes balanced accuracy is lower."""
-    worse = [
-        each.name
-        for each in changes
-        if each.balanced_accuracy_gained is not None and each.balanced_accuracy_gained.high < 0
-    ]
-    if not worse:
-        return "No change was shown to lower balanced accuracy."
-    return f"**Balanced accuracy is lower after these changes: {', '.join(worse)}.**"
+    """After which changes a figure is lower, and how much lower it might be after the others."""
+    balanced = [(each.name, each.balanced_accuracy_gained) for each in changes]
+    curve = [(each.name, each.malignant_auc_gained) for each in changes]
+    return " ".join(
+        _judged_by(what, [(name, gained) for name, gained in found if gained is not None])
+        for what, found in (("Balanced accuracy", balanced), ("The AUC", curve))
+        if any(gained is not None for _, gained in found)
+    )
+
+
+def _judged_by(what: str, changes: Sequence[tuple[str, Figure]]) -> str:
+    worse = [name for name, gained in changes if gained.high < 0]
+    rest = [(gained.low, name) for name, gained in changes if gained.high >= 0]
+    said = f"**{what} is lower in these rows: {either(worse, 'and')}.**" if worse else ""
+    if not rest or min(rest)[0] >= 0:
+        return said
+    low, name = min(rest)
+    others = f"{what} was not shown to be lower in {'the others' if worse else 'any row'}"
+    return f"{said} {others}, and may be by up to {-low:.3f} ({name}).".strip()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from training.bootstrap import Figure
 from training.card.markdown import images, interval, percent, signed, table
-from training.heatmaps import Guessed
+from training.heatmaps import Guessed, HeatmapFigures
 from training.metrics import Evaluation
 from training.plots.canvas import Plot
 
@@ -20,6 +20,8 @@ def section(evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
     rows = [
         _row("weight inside the lesion's outline", figures.inside),
         _row(f"probability lost with {percent(settings.hottest)} blurred", figures.drop),
+        _row("weight inside, maps with evidence", figures.inside_with_evidence),
+        _row("probability lost, maps with evidence", figures.drop_with_evidence),
     ]
     lines = [
         "## Where it looked",
@@ -31,6 +33,7 @@ def section(evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
         f"{settings.blur:g} sides), and what the predicted class's probability loses is what "
         "mattered there. With everything blurred it loses "
         f"{interval(figures.drop_everything)}, over {figures.drop_everything.n} pictures.",
+        *_of_blank(figures),
         table(
             [
                 "",
@@ -50,12 +53,19 @@ def section(evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
             "Outlines of the lesions were not at hand: how much of the weight lies inside them is "
             "left out."
         )
-    if figures.blank:
-        lines.append(
-            f"{figures.blank} of {figures.pictures} maps have no evidence at all and count as "
-            "the whole picture."
-        )
     return "\n\n".join([*lines, *images(plots, "heatmaps")])
+
+
+def _of_blank(figures: HeatmapFigures) -> list[str]:
+    """How many maps say nothing; nothing where none do."""
+    if not figures.blank:
+        return []
+    share = percent(figures.blank / figures.pictures)
+    return [
+        f"**{figures.blank} of {figures.pictures} maps ({share}) have no evidence at all**: no "
+        "region raised the class's score. They count as the whole picture, and what would be "
+        "blurred is drawn by chance; the rows of maps with evidence leave them out."
+    ]
 
 
 def told(inside: Guessed | None, drop: Guessed) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from serving.manifest import Manifest
-from training.card.markdown import either
+from training.card.markdown import either, percent
 from training.measures import FEW
 from training.metrics import Evaluation
 
@@ -36,8 +36,8 @@ def section(manifest: Manifest, evaluation: Evaluation) -> str:
     if known:
         limits.append(
             "How often each diagnosis occurs here is a specialist's waiting room, not a street: "
-            "probabilities and verdicts hold for such rates of disease. Elsewhere most of what is "
-            "called suspicious would be harmless. Dark skin has hardly been seen at all."
+            f"probabilities and verdicts hold for such rates of disease. {_alarms(evaluation)}"
+            "Dark skin has hardly been seen at all."
         )
     limits += [
         "It has seen only dermoscopic pictures, and knows no diagnosis but its "
@@ -53,6 +53,18 @@ def section(manifest: Manifest, evaluation: Evaluation) -> str:
             f"About {either(few, 'and')} there are too few pictures here (below {FEW}) to say much."
         )
     return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
+
+
+def _alarms(evaluation: Evaluation) -> str:
+    """How much of what is called suspicious is harmless."""
+    figures = evaluation.malignant
+    if figures is None:
+        return ""
+    suspicious = figures.pictures - figures.missed + figures.alarmed
+    if not suspicious:
+        return ""
+    share = percent(figures.alarmed / suspicious)
+    return f"Of what is called suspicious here {share} is harmless; elsewhere it would be more. "
 
 
 def again(evaluation: Evaluation, command: Sequence[str]) -> str:

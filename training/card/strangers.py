@@ -43,8 +43,8 @@ def section(evaluation: Evaluation) -> str:
     lines = [
         "## What is no lesion",
         "Whoever uploads something else should be told so. Of pictures that show no lesion nearly "
-        "all should be refused. Pictures like the drawn ones were looked at when the score was "
-        "chosen; it was fitted to none.",
+        "all should be refused. The score was chosen with other drawings of the same kinds and "
+        "with photographs in view, and fitted to none.",
         table(_HEADER, figure_rows(unlike)),
         "" if figures.photographs else "No folder of photographs was named, so none was tried.",
         "Of pictures of lesions few should be refused, wherever they come from and whatever they "

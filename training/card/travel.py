@@ -48,8 +48,7 @@ def _of_set(figures: TravelFigures, home: str) -> list[str]:
         for each in figures.figures
     ]
     said = [
-        f"{figures.pictures} pictures of {figures.lesions} lesions: "
-        f"{either(figures.diagnoses, 'and')}.",
+        f"{figures.pictures} pictures{_lesions(figures)}: {either(figures.diagnoses, 'and')}.",
         figures.remark,
         f"Licence {figures.licence}; {figures.source}.",
     ]
@@ -64,6 +63,13 @@ def _of_set(figures: TravelFigures, home: str) -> list[str]:
         " ".join(part for part in said if part),
         table(["", figures.name, f"{home}, same diagnoses", "larger away by"], rows),
     ]
+
+
+def _lesions(figures: TravelFigures) -> str:
+    """Of how many lesions, where it is known that some have several pictures."""
+    if figures.lesions < figures.pictures:
+        return f" of {figures.lesions} lesions"
+    return ", each counted as another lesion"
 
 
 def _cell(figure: Figure | None, by_chance: float | None) -> str:

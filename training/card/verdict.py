@@ -24,7 +24,7 @@ def section(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot
         f"{percent(figures.threshold, 1)} on. The threshold was chosen to miss few malignant "
         "lesions at the price of false alarms. It was fitted on the calibration split, like "
         "everything that is fitted after training: on other lesions than the network learned "
-        "from, its recipe was chosen on, or are counted here. There it reached a sensitivity of "
+        "from or are counted here. There it reached a sensitivity of "
         f"{point.sensitivity:.3f} ({low:.3f} to {high:.3f}, {point.n} malignant pictures) and a "
         f"specificity of {point.specificity:.3f}.",
         " ".join(_counts(figures)),
