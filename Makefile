@@ -27,7 +27,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format data train sweep export compare evaluate bench bench-training \
+.PHONY: help serve test lint format data train sweep export shipped compare evaluate bench bench-training \
   screenshots lighthouse check-deploy audit clean
 
 help: ## List the commands
@@ -68,6 +68,25 @@ sweep: $(MADE)/all ## Train MODEL many times over the space of conf/hparams/smal
 
 export: $(MADE)/all ## Turn the trained MODEL into artifacts/MODEL
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.export model=$$m $(ARGS)); done
+
+# Each run that ships, or that one of them goes on or learns from: made once, and resumed where it was interrupted.
+define run  # the model, the run's name, the runs before it, what it overrides
+runs/$(1)/$(2)/run.json: | $(MADE)/all $(patsubst %,runs/%/run.json,$(3))
+	$$(BIN)/python -m training.train model=$(1) hydra.run.dir=$$(@D) $(4) $$(ARGS) \
+	  $$(addprefix ckpt_path=,$$(wildcard $$(@D)/checkpoints/last.ckpt))
+endef
+MOBILENETS := mobilenet/plain mobilenet/long mobilenet/taught
+$(eval $(call run,mobilenet,plain,,))
+$(eval $(call run,mobilenet,long,,experiment=long))
+$(eval $(call run,mobilenet,taught,mobilenet/plain mobilenet/long,experiment=taught))
+$(eval $(call run,mobilenet,shipped,$(MOBILENETS),experiment=shipped_mobilenet))
+$(eval $(call run,cnn,shipped,$(MOBILENETS),experiment=shipped_cnn))
+
+shipped: runs/mobilenet/shipped/run.json runs/cnn/shipped/run.json ## Both models as they ship, from their first runs to their reports (seven hours on 4 cores)
+	$(BIN)/python -m training.export model=mobilenet run=runs/mobilenet/shipped checkpoint=last start_share=0.5 size=192 $(ARGS)
+	$(BIN)/python -m training.compare model=mobilenet $(ARGS)
+	$(BIN)/python -m training.export model=cnn run=runs/cnn/shipped checkpoint=last $(ARGS)
+	$(MAKE) evaluate MODEL="mobilenet cnn"
 
 compare: $(MADE)/all ## Compare finished runs of MODEL on the validation split, for the report
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.compare model=$$m $(ARGS)); done
