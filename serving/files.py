@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -17,10 +19,14 @@ from serving.prediction import Prediction
 
 
 class File(msgspec.Struct, frozen=True):
-    """A file to answer: its path as given or walked to, and its place below all that was given."""
+    """A file to answer: its path as given or walked to, and its place below all that was given.
+
+    `problem` is why a file or folder that was walked to could not be looked at.
+    """
 
     path: Path
     place: Path
+    problem: OSError | None = None
 
     @property
     def name(self) -> str:
@@ -31,16 +37,20 @@ class File(msgspec.Struct, frozen=True):
 def find(paths: Sequence[Path]) -> list[File]:
     """The files of `paths`, with those of folders and all below them in alphabetical order.
 
-    Folders and files whose name begins with a dot are passed over. A file's place is its path from
-    the folder that holds all of `paths`, so that no two files have one place.
+    Folders and files whose name begins with a dot are passed over; links are followed. A file's
+    place is its path from the folder that holds all of `paths`, so that no two files have one
+    place.
     """
     # Absolute without `..`: a place must not lead out of the folder that is laid out by places.
     above = os.path.commonpath([Path(os.path.abspath(path)).parent for path in paths])
-    found: list[Path] = []
+    found: list[tuple[Path, OSError | None]] = []
     for path in paths:
-        inside = path.rglob("*") if path.is_dir() else []
-        found.extend(sorted(file for file in inside if _is_taken(file, path)) or [path])
-    return [File(path, Path(os.path.abspath(path)).relative_to(above)) for path in found]
+        inside = sorted(_walk(path), key=itemgetter(0)) if os.path.isdir(path) else []
+        found.extend(inside or [(path, None)])
+    return [
+        File(path, Path(os.path.abspath(path)).relative_to(above), problem)
+        for path, problem in found
+    ]
 
 
 def answers(
@@ -58,6 +68,8 @@ def answers(
 
     def answer(file: File) -> Prediction | Failure:
         try:
+            if file.problem:
+                raise file.problem
             data = _read(file.path, limits)
             upload = Upload(file.name, data)
             prediction = inference.answer(model, upload, heatmaps=heatmaps is not None)
@@ -78,9 +90,33 @@ def _as_text(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def _is_taken(file: Path, root: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
-    return not hidden and file.suffix.lower() in SUFFIXES and file.is_file()
+def _walk(root: Path) -> Iterator[tuple[Path, OSError | None]]:
+    """The pictures below `root`, and what could not be looked at, with the reason.
+
+    A link that leads back to a folder above it is passed over.
+    """
+    waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(root, frozenset())]
+    while waiting:
+        folder, above = waiting.pop()
+        try:
+            status = folder.stat()
+            itself = (status.st_dev, status.st_ino)
+            if itself in above:
+                continue
+            with os.scandir(folder) as listed:
+                entries = [entry for entry in listed if not entry.name.startswith(".")]
+        except OSError as error:
+            yield folder, error
+            continue
+        for entry in entries:
+            path = folder / entry.name
+            try:
+                if entry.is_dir():
+                    waiting.append((path, above | {itself}))
+                elif path.suffix.lower() in SUFFIXES and stat.S_ISREG(entry.stat().st_mode):
+                    yield path, None
+            except OSError as error:
+                yield path, error
 
 
 def _read(path: Path, limits: Limits) -> bytes:
