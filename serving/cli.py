@@ -176,7 +176,7 @@ def models(as_json: bool) -> None:
             return
         rows = [("name", "title", "answers", "digest")]
         for manifest in manifests:
-            ids = " ".join(manifest.class_ids)
+            ids = ", ".join(manifest.class_ids)
             rows.append((manifest.name, manifest.title, ids, manifest.digest[:12]))
         _write(columns(rows))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
@@ -63,7 +64,8 @@ def answers(
     """An answer for each of `files`, in their order, a few files ahead at a time.
 
     Where `heatmaps` is given, the picture with the heatmap of the predicted class over it is
-    written into that folder, as `<place>.<class>.png`.
+    written into that folder, as `<place>.<class>.png`. What is no letter or digit of the class,
+    but for spaces, `_` and `-`, is written as its bytes: `%2F` for a slash.
     """
 
     def answer(file: File) -> Prediction | Failure:
@@ -132,7 +134,12 @@ def _write_overlay(target: Path, data: bytes, prediction: Prediction, limits: Li
     """Writes the overlay; returns the prediction without the heatmaps, which the file now shows."""
     assert prediction.heatmaps is not msgspec.UNSET
     heatmap = prediction.heatmaps[prediction.prediction]
-    path = target.with_name(f"{target.name}.{prediction.prediction}.png")
+    path = target.with_name(f"{target.name}.{_as_part(prediction.prediction)}.png")
     path.parent.mkdir(parents=True, exist_ok=True)
     overlay(data, heatmap, prediction.view, limits).save(path)
     return msgspec.structs.replace(prediction, heatmaps=msgspec.UNSET)
+
+
+def _as_part(id: str) -> str:
+    """`id` as a part of a file's name: free of slashes and dots, and another for each id."""
+    return re.sub(r"[^\w -]", lambda odd: "".join(f"%{b:02X}" for b in odd[0].encode()), id)

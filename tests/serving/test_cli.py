@@ -25,7 +25,7 @@ from serving import cli, manifest
 from serving.listing import Failure
 from serving.manifest import Manifest
 from serving.prediction import Prediction
-from tests.artifact_factory import SEVEN, TWO, classifier_graph, make_artifact
+from tests.artifact_factory import SEVEN, TWO, class_info, classifier_graph, make_artifact
 from tests.drawings import SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
 
 
@@ -191,10 +191,10 @@ def test_csv_has_a_column_for_each_class_and_one_for_errors(pictures: Path) -> N
     by_name = {Path(row["image"]).name: row for row in rows}
     assert by_name["c.PNG"]["prediction"] == "mel"
     assert float(by_name["c.PNG"]["probability_mel"]) > 0.5
-    assert by_name["c.PNG"]["prediction_set"] == "mel bcc akiec"
+    assert by_name["c.PNG"]["prediction_set"] == "mel;bcc;akiec"
     assert by_name["c.PNG"]["error"] == ""
     assert by_name["flat.webp"]["refused"] == "true"
-    assert by_name["flat.webp"]["warnings"] == "blurred small_lesion"
+    assert by_name["flat.webp"]["warnings"] == "blurred;small_lesion"
     assert by_name["broken.jpg"]["error"].startswith("The file is not a picture")
     assert by_name["broken.jpg"]["prediction"] == ""
 
@@ -240,6 +240,26 @@ def test_no_heatmap_takes_anothers_place_or_leaves_its_folder(
     run("predict", "--heatmaps", target, "..", "../a.jpg")
     assert set(pictures.rglob("*")) == before
     assert (target / "pictures" / "b" / "c.PNG.mel.png").is_file()
+
+
+def test_a_class_may_be_called_what_no_file_may_be(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = [
+        class_info("nævus/mole no. 1", "Mole", False),
+        class_info("basal cell carcinoma", "Basal cell carcinoma", True),
+    ]
+    make_artifact(tmp_path / "models" / "own", name="own", classes=kinds)
+    monkeypatch.setenv("LESIONLENS_ARTIFACTS", str(tmp_path / "models"))
+    target = tmp_path / "heat"
+    result = run("predict", "--csv", "--heatmaps", target, pictures / "a.jpg", pictures / "b")
+    assert {path.relative_to(target).as_posix() for path in target.rglob("*.png")} == {
+        "a.jpg.nævus%2Fmole no%2E 1.png",
+        "b/c.PNG.basal cell carcinoma.png",
+        "b/flat.webp.nævus%2Fmole no%2E 1.png",
+    }
+    sets = [row["prediction_set"].split(";") for row in csv.DictReader(io.StringIO(result.stdout))]
+    assert sets[0] == [kind.id for kind in kinds]
 
 
 def test_a_name_that_is_no_utf8_is_answered_as_json(pictures: Path) -> None:
