@@ -2,13 +2,14 @@
 # Each step leaves a stamp and is done again only when what it was made from changes.
 
 PYTHON ?= python3
-# Empty: LESIONLENS_HOST and LESIONLENS_PORT, or their defaults.
-HOST ?=
-PORT ?=
-MODEL ?= mobilenet cnn
-ARGS ?=
-TESTS ?=
 TORCH_INDEX ?=
+# From the command line only: the environment may hold such names and mean something else (tcsh and
+# conda set HOST). Empty HOST and PORT: LESIONLENS_HOST and LESIONLENS_PORT, or their defaults.
+HOST :=
+PORT :=
+MODEL := mobilenet cnn
+ARGS :=
+TESTS :=
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -172,13 +172,13 @@ def models(as_json: bool) -> None:
         manifests = Inference(_settings()).manifests
         if as_json:
             for manifest in manifests:
-                click.echo(msgspec.json.encode(manifest))
+                _write(msgspec.json.encode(manifest))
             return
         rows = [("name", "title", "answers", "digest")]
         for manifest in manifests:
-            ids = " ".join(manifest.class_ids)
+            ids = ", ".join(manifest.class_ids)
             rows.append((manifest.name, manifest.title, ids, manifest.digest[:12]))
-        click.echo(columns(rows))
+        _write(columns(rows))
 
 
 def _given(*options: str) -> str:
@@ -210,15 +210,15 @@ def _predict_files(
         else:
             listing = Table([file.name for file in found], classifier.manifest)
         if head := listing.head():
-            click.echo(head)
+            _write(head)
         failed = False
         # None: no bar where the errors do not go to a terminal.
-        quiet = None if any(path.is_dir() for path in paths) else True
+        quiet = None if any(os.path.isdir(path) for path in paths) else True
         with tqdm(total=len(found), unit="picture", disable=quiet) as progress:
             for answer in files.answers(inference, classifier, found, settings.limits, heatmaps):
                 failed |= isinstance(answer, Failure)
                 with progress.external_write_mode():
-                    click.echo(listing.line(answer))
+                    _write(listing.line(answer))
                 progress.update()
     sys.exit(1 if failed else 0)
 
@@ -241,6 +241,8 @@ def _predict_archive(
             ) from error
         except ArchiveError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            raise _unwritten(error) from error
     told = f"{out}: {outcome.pictures} pictures, {outcome.before} of them by an earlier run."
     if outcome.failures:
         told += f" {outcome.failures} could not be read; the column error says why."
@@ -278,6 +280,25 @@ def _plain_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EPIPE:  # whoever read the answers has seen enough; click knows
             raise
+        raise click.ClickException(f"{error}.") from error
+
+
+def _write(line: str | bytes) -> None:
+    """Writes a line of the answers to standard output.
+
+    Raises:
+        ClickException: where that cannot be done.
+        OSError: where nobody reads them any more.
+    """
+    try:
+        click.echo(line)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
         # What is still buffered would fail again when the interpreter ends, and change its status.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise click.ClickException(f"The answers cannot be written: {error}.") from error
+        raise _unwritten(error) from error
+
+
+def _unwritten(error: OSError) -> click.ClickException:
+    return click.ClickException(f"The answers cannot be written: {error}.")

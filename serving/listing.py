@@ -72,7 +72,7 @@ class Csv:
         )
 
     def line(self, answer: Prediction | Failure) -> str:
-        """The row; lists are joined by spaces."""
+        """The row; lists are joined by semicolons, as a class's id may hold spaces."""
         if isinstance(answer, Failure):
             empty = [""] * (9 + len(self._ids))
             return _csv_line((answer.image, answer.model, *empty, answer.error))
@@ -83,10 +83,10 @@ class Csv:
                 answer.prediction,
                 answer.malignant_probability,
                 answer.verdict,
-                " ".join(answer.prediction_set),
+                ";".join(answer.prediction_set),
                 answer.novelty,
                 str(answer.refused).lower(),
-                " ".join(answer.warnings),
+                ";".join(answer.warnings),
                 answer.width,
                 answer.height,
                 *(answer.probabilities[id] for id in self._ids),
@@ -119,7 +119,7 @@ class Table:
         remarks = [warning.replace("_", " ") for warning in answer.warnings]
         if answer.refused:
             remarks.insert(0, "unlike the training pictures")
-        notes = "; ".join([" ".join(answer.prediction_set), *remarks])
+        notes = "; ".join([", ".join(answer.prediction_set), *remarks])
         return f"{name}  {likely}  {malignant.rjust(9)}  {verdict.ljust(14)}  {notes}"
 
 

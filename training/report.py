@@ -194,5 +194,5 @@ def _write_predictions(
         for picture, each in zip(pictures, predictions, strict=True):
             told = (picture.image_id, picture.group, picture.label)
             answer = (each.prediction, each.malignant_probability, each.verdict)
-            rest = (" ".join(each.prediction_set), each.novelty, each.refused)
+            rest = (";".join(each.prediction_set), each.novelty, each.refused)
             writer.writerow([*told, *answer, *rest, *(each.probabilities[id] for id in ids)])

@@ -223,6 +223,7 @@ def test_the_table_is_saved_as_csv_in_the_order_that_is_shown(
     # A spreadsheet would run what begins like a formula.
     assert [row["picture"] for row in rows] == ["b.jpg", '\'=1+1, "quoted".jpg']
     assert [row["verdict"] for row in rows] == ["suspicious", "not_suspicious"]
+    assert rows[0]["prediction_set"].split(";")[0] == "mel"
     for row in rows:
         probabilities = [float(row[key]) for key in row if key.startswith("probability_")]
         assert len(probabilities) == 7

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import IO, Any
+from unittest.mock import ANY
 
 import msgspec
 import numpy as np
@@ -24,7 +25,7 @@ from serving import cli, manifest
 from serving.listing import Failure
 from serving.manifest import Manifest
 from serving.prediction import Prediction
-from tests.artifact_factory import SEVEN, TWO, classifier_graph, make_artifact
+from tests.artifact_factory import SEVEN, TWO, class_info, classifier_graph, make_artifact
 from tests.drawings import SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
 
 
@@ -118,6 +119,63 @@ def test_a_missing_file_and_an_empty_folder_do_not_stop_the_others(
     assert result.exit_code == 1
 
 
+def test_what_cannot_be_looked_at_is_an_error_line_and_stops_nothing(pictures: Path) -> None:
+    # None of it hangs on permissions, which do not bind the tests' user where that is root.
+    for name in ("round", "round.jpg"):
+        (pictures / name).symlink_to(name)
+    (pictures / "gone.jpg").symlink_to("nowhere.jpg")
+    (pictures / "gone.txt").symlink_to("nowhere.txt")
+    too_long = pictures / ("x" * 300 + ".jpg")
+    result = run("predict", "--json", too_long, pictures)
+    assert {
+        Path(answer.image).name: answer.error
+        for answer in lines(result)
+        if isinstance(answer, Failure)
+    } == {
+        too_long.name: f"File name too long ({too_long}).",
+        "broken.jpg": ANY,
+        "gone.jpg": f"No such file or directory ({pictures / 'gone.jpg'}).",
+        "round": f"Too many levels of symbolic links ({pictures / 'round'}).",
+        "round.jpg": f"Too many levels of symbolic links ({pictures / 'round.jpg'}).",
+    }
+    assert sum(isinstance(answer, Prediction) for answer in lines(result)) == 3
+    assert result.exit_code == 1
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_line(pictures: Path) -> None:
+    # So deep that its path is longer than the system takes.
+    above = os.open(pictures / "b", os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=above)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=above)
+        os.close(above)
+        above = below
+    os.close(above)
+    answers = lines(result := run("predict", "--json", pictures))
+    assert len(answers) == 5
+    (deep,) = (answer for answer in answers if answer.image.endswith("/" + "d" * 250))
+    assert isinstance(deep, Failure)
+    assert deep.error.startswith("File name too long")
+    assert result.exit_code == 1
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(pictures: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "e.jpg").write_bytes(encode(draw_lesion(3)))
+    (elsewhere / "back").symlink_to(pictures)
+    (pictures / "link").symlink_to(elsewhere)
+    (pictures / "b" / "up").symlink_to("..")
+    answers = lines(run("predict", "--json", pictures))
+    assert [Path(answer.image).relative_to(pictures).as_posix() for answer in answers] == [
+        "a.jpg",
+        "b/broken.jpg",
+        "b/c.PNG",
+        "b/flat.webp",
+        "link/e.jpg",
+    ]
+
+
 def test_a_file_beyond_the_limit_is_an_error_line(
     pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,10 +191,10 @@ def test_csv_has_a_column_for_each_class_and_one_for_errors(pictures: Path) -> N
     by_name = {Path(row["image"]).name: row for row in rows}
     assert by_name["c.PNG"]["prediction"] == "mel"
     assert float(by_name["c.PNG"]["probability_mel"]) > 0.5
-    assert by_name["c.PNG"]["prediction_set"] == "mel bcc akiec"
+    assert by_name["c.PNG"]["prediction_set"] == "mel;bcc;akiec"
     assert by_name["c.PNG"]["error"] == ""
     assert by_name["flat.webp"]["refused"] == "true"
-    assert by_name["flat.webp"]["warnings"] == "blurred small_lesion"
+    assert by_name["flat.webp"]["warnings"] == "blurred;small_lesion"
     assert by_name["broken.jpg"]["error"].startswith("The file is not a picture")
     assert by_name["broken.jpg"]["prediction"] == ""
 
@@ -182,6 +240,26 @@ def test_no_heatmap_takes_anothers_place_or_leaves_its_folder(
     run("predict", "--heatmaps", target, "..", "../a.jpg")
     assert set(pictures.rglob("*")) == before
     assert (target / "pictures" / "b" / "c.PNG.mel.png").is_file()
+
+
+def test_a_class_may_be_called_what_no_file_may_be(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = [
+        class_info("nævus/mole no. 1", "Mole", False),
+        class_info("basal cell carcinoma", "Basal cell carcinoma", True),
+    ]
+    make_artifact(tmp_path / "models" / "own", name="own", classes=kinds)
+    monkeypatch.setenv("LESIONLENS_ARTIFACTS", str(tmp_path / "models"))
+    target = tmp_path / "heat"
+    result = run("predict", "--csv", "--heatmaps", target, pictures / "a.jpg", pictures / "b")
+    assert {path.relative_to(target).as_posix() for path in target.rglob("*.png")} == {
+        "a.jpg.nævus%2Fmole no%2E 1.png",
+        "b/c.PNG.basal cell carcinoma.png",
+        "b/flat.webp.nævus%2Fmole no%2E 1.png",
+    }
+    sets = [row["prediction_set"].split(";") for row in csv.DictReader(io.StringIO(result.stdout))]
+    assert sets[0] == [kind.id for kind in kinds]
 
 
 def test_a_name_that_is_no_utf8_is_answered_as_json(pictures: Path) -> None:
@@ -374,6 +452,17 @@ def test_a_full_disk_is_one_line(pictures: Path) -> None:
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert "The answers cannot be written" in result.stderr
+
+
+def test_only_what_is_written_is_said_not_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    result = run("predict", "a.jpg")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: [Errno 2] No such file or directory.\n"
 
 
 def test_a_closed_standard_output_is_one_line() -> None:

@@ -179,7 +179,7 @@ def test_what_is_measured_is_what_the_server_would_answer(images, artifacts, tmp
         (answer,) = predict(model, [row["image"]], [prepared])
         assert (row["label"], row["prediction"]) == (LABELS[row["image"]], answer.prediction)
         assert row["verdict"] == answer.verdict
-        assert row["prediction_set"].split() == answer.prediction_set
+        assert row["prediction_set"].split(";") == answer.prediction_set
         for id, probability in answer.probabilities.items():
             assert float(row[id]) == pytest.approx(probability, abs=1e-6)
 

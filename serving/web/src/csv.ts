@@ -1,6 +1,9 @@
 import type { Answered } from "./card";
 
-/** The answers as a file of comma-separated values (RFC 4180): a line a picture, figures in full. */
+/**
+ * The answers as a file of comma-separated values (RFC 4180): a line a picture, figures in full,
+ * lists joined by semicolons.
+ */
 export function toCsv(answers: Answered[]): Blob {
   const ids = [
     ...new Set(answers.flatMap(({ prediction }) => Object.keys(prediction.probabilities))),
@@ -25,10 +28,10 @@ export function toCsv(answers: Answered[]): Blob {
     p.verdict ?? "",
     p.prediction,
     p.malignant_probability ?? "",
-    p.prediction_set.join(" "),
+    p.prediction_set.join(";"),
     p.refused,
     p.novelty,
-    p.warnings.join(" "),
+    p.warnings.join(";"),
     p.width,
     p.height,
     ...ids.map((id) => p.probabilities[id] ?? ""),
