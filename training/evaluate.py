@@ -25,7 +25,7 @@ from training.data.sets import Pictures, read_sets, read_travel
 from training.data.splits import digest
 from training.labels import BINARY, DataError, LabelledPicture, read_labels
 from training.metrics import Evaluation, headline
-from training.report import CARD_FILE, ReportSettings, report
+from training.report import CARD_FILE, ReportSettings, refuse_unwritable, report
 
 REPORT = "report"
 """The report's folder within an artifact."""
@@ -50,9 +50,11 @@ def evaluate_artifact(
     Raises:
         ArtifactError: where the artifact cannot be served, or was trained on another split.
         DataError: where pictures cannot be read.
+        OSError: where the artifact cannot be written.
     """
     model = Classifier(folder)
     manifest = model.manifest
+    refuse_unwritable(folder / contract.FILE_NAME)
     found = digest(pictures.parts)
     if found != manifest.training.split_digest:
         raise ArtifactError(
@@ -143,8 +145,8 @@ def _summary(evaluation: Evaluation) -> str:
 @click.option(
     "--partial",
     is_flag=True,
-    help="Leave out, and count, rows without a readable picture or with a label that the model "
-    "does not know; they are errors otherwise.",
+    help="Leave out, and count, rows without a readable picture or without a label that the model "
+    "knows; they are errors otherwise.",
 )
 @click.option(
     "--predictions",
@@ -195,8 +197,8 @@ def command(
             masks=masks,
             predictions_file=predictions_file,
         )
-    except (ArtifactError, DataError, SettingsError) as error:
-        raise click.ClickException(str(error)) from error
+    except (ArtifactError, DataError, SettingsError, OSError) as error:
+        raise click.ClickException(_told(error)) from error
     if skipped:
         click.echo(_left_out(skipped), err=True)
     click.echo(_summary(evaluation))
@@ -216,6 +218,12 @@ def _settings(resamples: int | None) -> ReportSettings:
     if resamples is None:
         return settings
     return msgspec.structs.replace(settings, resamples=resamples)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: cannot be read or written ({error.strerror})."
+    return str(error)
 
 
 def _left_out(skipped: Sequence[str]) -> str:
@@ -255,8 +263,8 @@ def main(config: DictConfig) -> None:
         settings = ReportSettings.read(config)
         skipped: list[str] | None = [] if data["unreadable"] == "skip" else None
         evaluation = evaluate_artifact(folder, read_sets(data, seed), settings, travel, skipped)
-    except (ArtifactError, DataError) as error:
-        sys.exit(f"error: {error}")
+    except (ArtifactError, DataError, OSError) as error:
+        sys.exit(f"error: {_told(error)}")
     if skipped:
         print(_left_out(skipped), file=sys.stderr)
     print(_summary(evaluation))

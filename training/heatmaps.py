@@ -22,6 +22,7 @@ from PIL import Image, ImageFilter
 from serving.classifier import Classifier
 from serving.pictures import PictureError, Pixels, Prepared, prepare
 from training.bootstrap import Bools, Bootstrap, Figure, Floats
+from training.data.cache import TRUSTED
 from training.data.outlines import outline_of, refuse_other_proportions
 from training.labels import DataError, LabelledPicture
 from training.measures import mean
@@ -173,7 +174,7 @@ def _look_at_batch(
 ) -> Looks:
     preprocessing = model.manifest.preprocessing
     side, count = preprocessing.size, len(batch)
-    prepared = [prepare(picture.path.read_bytes(), preprocessing) for _, picture in batch]
+    prepared = [prepare(picture.path.read_bytes(), preprocessing, TRUSTED) for _, picture in batch]
     pixels = np.stack([each.pixels for each in prepared])
     outputs = model.run(pixels)
     predicted = decisions(outputs.probability, model.manifest)
@@ -230,7 +231,7 @@ def _outline(
     if path is None:
         return unknown
     try:
-        mask = prepare(path.read_bytes(), preprocessing)
+        mask = prepare(path.read_bytes(), preprocessing, TRUSTED)
     except (OSError, PictureError) as error:
         raise DataError(f"{path}: {error} Outlines are black and white PNGs.") from error
     refuse_other_proportions(path, (mask.width, mask.height), (prepared.width, prepared.height))

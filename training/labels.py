@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
-from posixpath import normpath, split, splitext
+from posixpath import join, normpath, split, splitext
 from typing import NamedTuple
+from unicodedata import category, normalize
 
 import msgspec
 
@@ -47,6 +51,7 @@ _BACKGROUND = {
     "dx_type": ("dx_type", "diagnosis_confirm_type"),
 }
 _UNKNOWN = frozenset({"", "unknown", "na", "nan", "none", "null"})
+_DELIMITERS = ",;\t"
 _NAMED_AT_MOST = 10
 
 
@@ -103,8 +108,10 @@ def read_labels(
     `image_id`, `image_name` or `isic_id`) with `label` or the column that is named. Pictures of one
     lesion are told by the first of `lesion_id`, `group`, `patient_id` that is there and not empty.
     Of the other columns sex, age, site and confirmation are read as HAM10000 and the ISIC archive
-    call them, the rest is passed over. A picture is found by its id and any of `SUFFIXES`, or by
-    its file name.
+    call them, the rest is passed over; an age that is no number is not known, which is told on
+    standard error. A picture is found by its id and any of `SUFFIXES`, or by its file name or its
+    path below a folder: as written, or else whatever the case of its suffix, its Unicode normal
+    form and which way its slashes lean.
 
     Args:
         labels: The table, separated by commas, semicolons or tabs.
@@ -117,16 +124,17 @@ def read_labels(
         mapping: From labels as written, whatever their case, to class ids; None leaves the row out.
             No label at all is written as "".
         lesions: Another table, of pictures' `lesion_id`, where `labels` has none.
-        every_picture: Whether a picture in `images` that has no row is an error.
-        skipped: Where given, rows whose picture is missing or whose label is not among `classes`
-            are left out and named here; they are errors otherwise.
+        every_picture: Whether a picture that has no row is an error, in `images` or in a folder
+            below them that a row names.
+        skipped: Where given, rows whose picture is missing, that have no label or one that is not
+            among `classes` are left out and named here; they are errors otherwise.
 
     Raises:
         DataError: naming everything that is wrong with table and pictures at once.
     """
     table = _read_table(labels, column)
     lesion_of = _read_lesions(lesions) if lesions else {}
-    meant = None if mapping is None else {k.lower(): v for k, v in mapping.items()}
+    meant = None if mapping is None else {_caseless(k): v for k, v in mapping.items()}
     classes = table.vocabulary if classes is None else classes
     found = _Folders(images)
     as_class = _class_reader(classes)
@@ -141,12 +149,13 @@ def read_labels(
     pictures: dict[str, LabelledPicture] = {}
     seen: set[str] = set()
     labelled: set[str] = set()
+    unread: list[str] = []
     for row in table.rows:
         paths = found.of(row.name)
         image_id = _id_of(row.name)
         labelled.update(map(str, paths))
         if image_id in seen:
-            problems.add("twice in the table", image_id)
+            problems.add("twice in the table", row.name)
             continue
         seen.add(image_id)
         written = row.label
@@ -155,23 +164,27 @@ def read_labels(
             if written is None:
                 continue
         if written is None:
-            problems.add("without exactly one label", image_id)
+            report("without exactly one label", row.name)
             continue
         label = as_class(written)
         if label is None:
-            report("with an unknown label", f"{image_id} ({row.label})")
+            report("with an unknown label", f"{row.name} ({row.label})")
+            continue
+        if not _names_a_class(label):
+            kind = "with a slash or a control character in the label"
+            problems.add(kind, f"{row.name} ({label!r})")
             continue
         if not paths:
-            report("without a picture", image_id)
+            report("without a picture", row.name)
             continue
-        if len(paths) > 1:
-            problems.add("with several pictures", f"{image_id} ({', '.join(map(str, paths))})")
+        # Two names may be links to one file.
+        if len(paths) > 1 and len({path.resolve() for path in paths}) > 1:
+            problems.add("with several pictures", f"{row.name} ({', '.join(map(str, paths))})")
             continue
-        try:
-            background = _background(row.known)
-        except ValueError:
-            problems.add("with an age that is no number", f"{image_id} ({row.known['age']})")
-            continue
+        background = _background(row.known)
+        age = row.known.get("age", "")
+        if background.age is None and age.lower() not in _UNKNOWN:
+            unread.append(f"{row.name} ({age})")
         pictures[image_id] = LabelledPicture(
             paths[0],
             image_id,
@@ -182,9 +195,9 @@ def read_labels(
             background,
         )
     if every_picture:
-        for path in found.all():
+        for name, path in found.all():
             if str(path) not in labelled:
-                problems.add("not in the table", path.name)
+                problems.add("not in the table", name)
     folders = ", ".join(str(folder) for folder in images)
     advice = [f"Pictures were looked for in {folders}."]
     if classes is not None:
@@ -193,13 +206,17 @@ def read_labels(
     problems.raise_if_any(f"{labels}: table and pictures do not fit.", " ".join(advice))
     if not pictures:
         raise DataError(f"{labels}: no labelled picture is left. {' '.join(advice)}")
+    if unread:
+        told = f"{labels}: {len(unread)} with an age that is no number, which is taken as unknown"
+        print(f"{told}: {_first(unread)}", file=sys.stderr)
     return list(pictures.values())
 
 
-def read_folders(root: Path, source: str) -> list[LabelledPicture]:
+def read_folders(root: Path, source: str, masks: Path | None = None) -> list[LabelledPicture]:
     """Reads pictures from `root`, which has a sub-folder for each class, named for it.
 
-    Sub-folders of a class's folder belong to it. Lesions are unknown: each picture is its own.
+    Sub-folders of a class's folder belong to it. Lesions are unknown: each picture is its own. What
+    is in the folder `masks`, where one is given that lies in `root`, are the lesions' outlines.
 
     Raises:
         DataError: naming everything that is wrong at once.
@@ -212,19 +229,25 @@ def read_folders(root: Path, source: str) -> list[LabelledPicture]:
         ) from error
     problems = _Problems()
     pictures: dict[str, LabelledPicture] = {}
+    outlines = _within(root, masks)
     for entry in entries:
         if not entry.is_dir():
             if _is_picture(entry):
                 problems.add("in no class's folder", entry.name)
             continue
-        paths = sorted(p for p in entry.rglob("*") if _is_picture(p))
+        paths = sorted(p for p in entry.rglob("*") if outlines not in p.parents and _is_picture(p))
         if not paths:
-            problems.add("a folder without a picture", entry.name)
+            if outlines is None or entry not in (outlines, *outlines.parents):
+                problems.add("a folder without a picture", entry.name)
+            continue
+        label = normalize("NFC", entry.name)
+        if not _names_a_class(label):
+            problems.add("a folder with a control character in its name", repr(label))
         for path in paths:
-            image_id = path.relative_to(root).with_suffix("").as_posix()
+            image_id = normalize("NFC", path.relative_to(root).with_suffix("").as_posix())
             if image_id in pictures:
                 problems.add("several pictures of one name", image_id)
-            pictures[image_id] = LabelledPicture(path, image_id, entry.name, image_id, source)
+            pictures[image_id] = LabelledPicture(path, image_id, label, image_id, source)
     advice = "Each class needs its own sub-folder with its pictures; move or rename these."
     problems.raise_if_any(f"{root}: not one folder of pictures a class.", advice)
     classes = {picture.label for picture in pictures.values()}
@@ -263,54 +286,101 @@ class _Problems:
         if not self._named:
             return
         lines = [title]
-        for kind, names in self._named.items():
-            rest = len(names) - _NAMED_AT_MOST
-            listed = ", ".join(names[:_NAMED_AT_MOST]) + (f" and {rest} more" if rest > 0 else "")
-            lines.append(f"  {len(names)} {kind}: {listed}")
+        lines += [f"  {len(names)} {kind}: {_first(names)}" for kind, names in self._named.items()]
         raise DataError("\n".join([*lines, advice]))
 
 
+class _Folder:
+    """The pictures right in a folder.
+
+    `below` is what a table writes before their names; `belongs` whether they are the table's, which
+    those of a folder elsewhere are not.
+    """
+
+    def __init__(self, path: Path, below: str, belongs: bool, names: Iterable[str]) -> None:
+        self.path, self.below, self.belongs = path, below, belongs
+        self.names = frozenset(names)
+
+    def alike(self, name: str) -> list[str]:
+        """The pictures whose names differ from the file name `name` in their spelling only."""
+        return self._by_spelling.get(_spelt(name), []) if _is_picture_name(name) else []
+
+    @cached_property
+    def by_stem(self) -> Mapping[str, list[str]]:
+        """The pictures' names by what stands before their suffix."""
+        return _grouped(self.names, lambda name: normalize("NFC", splitext(name)[0]))
+
+    @cached_property
+    def _by_spelling(self) -> Mapping[str, list[str]]:
+        return _grouped(self.names, _spelt)
+
+
 class _Folders:
-    """The pictures in some folders, by file name and by name without its suffix."""
+    """The pictures in some folders, and in those below them that a table names."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self._folders = list(dict.fromkeys(folder.resolve() for folder in folders))
-        self._by_name: dict[str, list[Path]] = {}
-        self._by_stem: dict[str, list[Path]] = {}
-        self._below: dict[str, list[tuple[Path, frozenset[str]]]] = {}
-        for folder in self._folders:
-            try:
-                names = _pictures_in(folder)
-            except OSError as error:
-                raise DataError(
-                    f"{folder}: cannot be read ({error.strerror}). Name the folder that holds the "
-                    "pictures."
-                ) from error
-            for name in names:
-                path = folder / name
-                self._by_name.setdefault(name, []).append(path)
-                self._by_stem.setdefault(splitext(name)[0], []).append(path)
+        self._open: dict[Path, _Folder] = {}
+        given = dict.fromkeys(folder.resolve() for folder in folders)
+        self._top = [self._read(path, "", True) for path in given]
+        self._below = {"": self._top}
 
-    def all(self) -> Iterable[Path]:
-        return (path for paths in self._by_name.values() for path in paths)
+    def all(self) -> Iterator[tuple[str, Path]]:
+        """Every picture that belongs to the table, and its name as that would write it."""
+        for folder in self._open.values():
+            for name in sorted(folder.names) if folder.belongs else ():
+                yield join(folder.below, name), folder.path / name
 
     def of(self, name: str) -> list[Path]:
         """The pictures that `name` (an id, a file name, a path below a folder) may mean."""
-        by_either = self._by_name.get(name) or self._by_stem.get(name)
-        if by_either or "/" not in name:
-            return by_either or []
-        below, file = split(name)
+        exact = [folder.path / name for folder in self._top if name in folder.names]
+        if exact:
+            return exact
+        below, file = split(_with_slashes(name))
+        folders = self._in(below)
+        exact = [folder.path / file for folder in folders if file in folder.names]
+        alike = exact or [folder.path / each for folder in folders for each in folder.alike(file)]
+        if alike or below:
+            return alike
+        return [folder.path / each for folder in folders for each in folder.by_stem.get(file, ())]
+
+    def _in(self, below: str) -> list[_Folder]:
+        """The folders `below` those given, or the one that it is the whole path of."""
         if below not in self._below:
-            self._below[below] = [_listed(folder / below) for folder in self._folders]
-        return [folder / file for folder, files in self._below[below] if file in files]
+            found: dict[Path, _Folder] = {}
+            for top in self._top:
+                forms = (top.path / below, top.path / normalize("NFD", below))
+                place = next((form for form in forms if os.path.isdir(form)), None)
+                if place is not None:
+                    belongs = Path(normpath(place)).is_relative_to(top.path)
+                    found[place.resolve()] = self._read(place.resolve(), below, belongs)
+            self._below[below] = list(found.values())
+        return self._below[below]
+
+    def _read(self, path: Path, below: str, belongs: bool) -> _Folder:
+        if path not in self._open:
+            try:
+                self._open[path] = _Folder(path, below, belongs, _pictures_in(path))
+            except OSError as error:
+                raise DataError(
+                    f"{path}: cannot be read ({error.strerror}). Name the folder that holds the "
+                    "pictures."
+                ) from error
+        return self._open[path]
 
 
-def _listed(folder: Path) -> tuple[Path, frozenset[str]]:
-    """A folder with its pictures, none where there is no such folder."""
-    try:
-        return folder, frozenset(_pictures_in(folder))
-    except OSError:
-        return folder, frozenset()
+def _grouped(names: Iterable[str], key: Callable[[str], str]) -> Mapping[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for name in sorted(names):
+        grouped.setdefault(key(name), []).append(name)
+    return grouped
+
+
+def _within(root: Path, masks: Path | None) -> Path | None:
+    """`masks` as a path below `root`; None where it is none."""
+    if masks is None:
+        return None
+    below = Path(os.path.relpath(masks, root))
+    return root / below if below.parts and below.parts[0] != os.pardir else None
 
 
 def _pictures_in(folder: Path) -> list[str]:
@@ -329,19 +399,45 @@ def _is_picture_name(name: str) -> bool:
 
 def _id_of(name: str) -> str:
     """The picture's id: its name as the table has it, without a picture's suffix."""
+    name = _with_slashes(name)
     stem, suffix = splitext(name)
     return normpath(stem) if suffix.lower() in SUFFIXES else name
+
+
+def _with_slashes(name: str) -> str:
+    """A path of any system as it is written here."""
+    return name.replace("\\", "/")
+
+
+def _spelt(name: str) -> str:
+    """What file names have in common that are told apart by no more than their spelling."""
+    stem, suffix = splitext(normalize("NFC", name))
+    return stem + suffix.lower()
+
+
+def _caseless(text: str) -> str:
+    return normalize("NFC", text).lower()
+
+
+def _names_a_class(label: str) -> bool:
+    return "/" not in label and all(category(each) not in ("Cc", "Cs") for each in label)
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first of `names`, and how many more there are."""
+    rest = len(names) - _NAMED_AT_MOST
+    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _class_reader(classes: Sequence[str] | None) -> Callable[[str], str | None]:
     """From a label as written to a class id, None where it is none of `classes`."""
     if classes is None:
-        return lambda label: label
-    known = {id.lower(): id for id in classes}
+        return lambda label: normalize("NFC", label)
+    known = {_caseless(id): id for id in classes}
     if set(known) == set(BINARY):
         for diagnosis, malignant in DIAGNOSES.items():
             known[diagnosis] = known["malignant" if malignant else "benign"]
-    return lambda label: known.get(label.lower())
+    return lambda label: known.get(_caseless(label))
 
 
 def _as_diagnosis(written: str, label: str) -> str | None:
@@ -391,17 +487,26 @@ def _read_cells(labels: Path) -> tuple[list[str], Iterator[list[str]]]:
     except UnicodeDecodeError as error:
         raise DataError(f"{labels}: not a text file in UTF-8 ({error}). Save it as CSV.") from error
     header, _, _ = text.partition("\n")
-    delimiter = next((mark for mark in "\t;" if mark in header and "," not in header), ",")
     try:
+        delimiter = max(_DELIMITERS, key=partial(_cut, header))
         first, *rest = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)) or [[]]
     except csv.Error as error:
         raise DataError(f"{labels}: not a table ({error}). Save it as CSV.") from error
-    columns = [column.strip().lower() for column in first]
+    columns = [_caseless(column.strip()) for column in first]
     # A row may be short where its last cells are empty.
     return columns, (
-        [*(cell.strip() for cell in cells), *[""] * (len(columns) - len(cells))]
+        [
+            *(normalize("NFC", cell.strip()) for cell in cells),
+            *[""] * (len(columns) - len(cells)),
+        ]
         for cells in filter(any, rest)
     )
+
+
+def _cut(header: str, delimiter: str) -> tuple[bool, int]:
+    """How well `delimiter` cuts a header: whether out comes a column of pictures, and how many."""
+    cells = next(csv.reader(io.StringIO(header, newline=""), delimiter=delimiter), [])
+    return not {_caseless(cell.strip()) for cell in cells}.isdisjoint(_NAMES), len(cells)
 
 
 def _format(
@@ -411,7 +516,7 @@ def _format(
     at = {column: index for index, column in enumerate(columns)}
     name = next((at[c] for c in _NAMES if c in at), -1)
     groups = [at[c] for c in _GROUPS if c in at]
-    labelled = at.get(column.lower() if column else "label")
+    labelled = at.get(_caseless(column) if column else "label")
     if column is not None and labelled is None:
         raise DataError(f"{labels}: has no column {column}; it has {', '.join(columns)}.")
     if name >= 0 and labelled is not None:
@@ -435,15 +540,23 @@ def _format(
 
 
 def _background(known: Mapping[str, str]) -> Background:
-    """What the cells of `_BACKGROUND`'s columns say; raises ValueError for an age in words."""
+    """What the cells of `_BACKGROUND`'s columns say."""
     said = {c: cell.lower() for c, cell in known.items() if cell.lower() not in _UNKNOWN}
-    age = said.get("age")
     return Background(
         sex=said.get("sex"),
-        age=None if age is None else float(age),
+        age=_years(said.get("age", "")),
         site=said.get("localization"),
         confirmation=said.get("dx_type"),
     )
+
+
+def _years(age: str) -> float | None:
+    """An age as it is written, also with a decimal comma; None where that is no number."""
+    try:
+        years = float(age.replace(",", "."))
+    except ValueError:
+        return None
+    return years if math.isfinite(years) else None
 
 
 def _hot(columns: dict[str, int], cells: list[str]) -> str | None:

@@ -18,6 +18,7 @@ from serving.cores import available_cores
 from serving.manifest import ClassInfo, Manifest
 from serving.pictures import PictureError, Prepared, prepare
 from serving.prediction import Prediction, decide, predict, probabilities_of
+from training.data.cache import TRUSTED
 from training.labels import Background, DataError, LabelledPicture
 
 T = TypeVar("T")
@@ -234,7 +235,7 @@ def _read(
         try:
             yield (
                 picture,
-                prepare(picture.path.read_bytes(), model.manifest.preprocessing),
+                prepare(picture.path.read_bytes(), model.manifest.preprocessing, TRUSTED),
             )
         except OSError as error:
             failures.append(f"{picture.path}: {error.strerror}")

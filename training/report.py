@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-import shutil
+import errno
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -111,7 +112,12 @@ def report(
 
     Raises:
         DataError: naming every picture that cannot be read, or where none is left.
+        OSError: where `out` or `predictions_file` cannot be written; before anything is measured,
+            as far as that can be known.
     """
+    refuse_unwritable(out)
+    if predictions_file is not None:
+        refuse_unwritable(predictions_file)
     read, predictions = predict_files(model, pictures, skipped=skipped)
     collected = collect(model.manifest.classes, read, predictions, names)
     resamples = settings.resamples
@@ -147,6 +153,27 @@ def report(
     return evaluation
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Makes sure that `path`, a folder or a file that need not be there yet, can be written.
+
+    Raises:
+        OSError: where it cannot.
+    """
+    there = path
+    while not os.path.exists(there) and there != there.parent:
+        there = there.parent
+    if there == path and not there.is_dir():
+        # Opened for writing, a pipe would wait for a reader.
+        if not os.access(there, os.W_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def _travelled(
     model: Classifier,
     described: TravelSet,
@@ -170,8 +197,8 @@ def _write_files(
     recipes: Comparison | None,
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    # Written beside and then moved in, so that a report is never half old and half new.
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
+    # Written whole and then moved, so that a report is never half old and half new.
+    with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as name:
         folder = Path(name)
         drawn = plots.draw(collected, evaluation, manifest, folder)
         text = card.write(manifest, evaluation, drawn, command, recipes)
@@ -179,7 +206,7 @@ def _write_files(
         encoded = msgspec.json.format(msgspec.json.encode(evaluation), indent=2)
         (folder / METRICS_FILE).write_bytes(encoded + b"\n")
         for path in folder.iterdir():
-            shutil.move(path, out / path.name)
+            path.replace(out / path.name)
 
 
 def _write_predictions(

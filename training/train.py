@@ -25,7 +25,7 @@ from torch import nn
 from serving.manifest import ClassInfo, Dataset, Preprocessing
 from training import record
 from training.data.module import Answers, CachedSets, PictureData
-from training.data.sets import Pictures, read_sets
+from training.data.sets import Pictures, binary_of, read_sets
 from training.data.splits import digest
 from training.finished import (
     CONFIG_FILE,
@@ -269,7 +269,9 @@ def read_config_sets(config: DictConfig) -> Pictures:
 def read_answers(config: DictConfig, pictures: Pictures) -> Answers:
     """The classes that the model of `config` answers with."""
     binary = msgspec.convert(plain(config.model.binary), list[ClassInfo] | None)
-    return Answers(pictures.classes, binary if config.model.target == "malignancy" else None)
+    if binary is not None and config.model.target == "malignancy":
+        return Answers(pictures.classes, binary_of(pictures, binary))
+    return Answers(pictures.classes, None)
 
 
 def decode(

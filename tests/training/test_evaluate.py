@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from PIL import Image
 from serving import manifest as contract
 from serving.classifier import Classifier
 from serving.manifest import ArtifactError, Manifest
-from serving.pictures import prepare
+from serving.pictures import Limits, prepare
 from serving.prediction import predict
 from tests.artifact_factory import SEVEN, TWO, make_artifacts
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
@@ -252,6 +253,47 @@ def test_pictures_unlike_a_lesion_are_counted_as_refused(tmp_path) -> None:
     refused = read_metrics(tmp_path / "report").refused
     assert refused is not None
     assert refused.value == 0.25
+
+
+def test_a_file_that_serving_would_find_too_large_is_measured(images, tmp_path) -> None:
+    folder = tmp_path / "images"
+    shutil.copytree(images, folder)
+    with (folder / "mel_0.jpg").open("ab") as file:
+        file.truncate(Limits().max_bytes + 1)
+    result = run(folder, plain(LABELS), tmp_path / "report")
+    assert result.exit_code == 0, result.output
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_measured(tmp_path) -> None:
+    folder, file = tmp_path / "images", tmp_path / "file"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"no picture")
+    file.touch()
+    table, out = "image,label\na,nv\n", tmp_path / "report"
+    for option, place in (("--out", file / "deep" / "report"), ("--predictions", file / "p.csv")):
+        result = run(folder, table, out, option, str(place))
+        assert f"{place}: cannot be read or written (Not a directory)." in result.output
+        assert result.exit_code == 1
+    refused = run(folder, table, out)
+    assert "a.jpg" in refused.output
+    assert not out.exists()
+
+
+def test_a_report_needs_no_room_beside_its_folder(images, tmp_path, monkeypatch) -> None:
+    here = tmp_path / "report"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    # The folder that it stands for can be written into, the one around it not even by root.
+    linked = Path("/proc/self/cwd")
+    if not linked.exists():
+        pytest.skip("needs /proc")
+    labels = tmp_path / "labels.csv"
+    labels.write_text(plain(LABELS))
+    given = ["--model", "cnn", "--images", str(images), "--labels", str(labels)]
+    result = CliRunner().invoke(command, [*given, "--out", str(linked), "--resamples", "100"])
+    assert result.exit_code == 0, result.output
+    assert {"README.md", "metrics.json"} <= {path.name for path in here.iterdir()}
+    assert not list(here.glob(".*"))
 
 
 def test_an_unknown_model_is_told_which_there_are(images, tmp_path) -> None:

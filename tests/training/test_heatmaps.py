@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from serving.classifier import Classifier
+from serving.pictures import Limits
 from tests.artifact_factory import make_artifact
 from tests.drawings import encode
 from training.bootstrap import Bootstrap
@@ -133,6 +134,18 @@ def test_nothing_is_said_of_a_lesion_without_an_outline_or_out_of_view(tmp_path:
     figures = measure(without, SETTINGS, Bootstrap(["a"], 100))
     assert figures.inside is None
     assert figures.drop.heatmap.value == looks.drop[0]
+
+
+def test_files_that_serving_would_find_too_large_are_looked_at(
+    model: Classifier, tmp_path: Path
+) -> None:
+    picture = draw(tmp_path, "p", (34, 26, 94, 70))
+    small = looked(model, [picture], tmp_path / "masks")
+    for path in (picture.path, tmp_path / "masks" / "p.png"):
+        with path.open("ab") as file:
+            file.truncate(Limits().max_bytes + 1)
+    large = looked(model, [picture], tmp_path / "masks")
+    assert (large.inside[0], large.drop[0]) == (small.inside[0], small.drop[0])
 
 
 def test_an_outline_of_another_picture_is_refused(model: Classifier, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Labelled pictures from every format that is read, and what is said where one is wrong."""
 
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -74,10 +75,17 @@ def test_a_plain_table_may_say_whom_its_pictures_are_of(tmp_path: Path) -> None:
     assert second.background == Background()
 
 
-def test_an_age_in_words_is_named(tmp_path: Path) -> None:
-    images = pictures(tmp_path, "a.jpg", "b.jpg")
-    labels = table(tmp_path, "image,label,age\na,nv,55\nb,mel,old\n")
-    assert "1 with an age that is no number: b (old)" in error(labels, images)
+def test_an_age_that_is_no_number_is_unknown_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = pictures(tmp_path, *(f"{id}.jpg" for id in "abcde"))
+    labels = table(
+        tmp_path, "image;label;age\na;nv;57,5\nb;mel;85+\nc;nv;inf\nd;nv;unknown\ne;nv;\n"
+    )
+    found = read_labels(labels, [images], "set")
+    assert [picture.background.age for picture in found] == [57.5, None, None, None, None]
+    said = capsys.readouterr().err
+    assert "2 with an age that is no number, which is taken as unknown: b (85+), c (inf)" in said
 
 
 def test_a_repository_may_have_made_the_metadata_tab_separated_and_quoted(tmp_path: Path) -> None:
@@ -121,12 +129,32 @@ def test_isic_2019s_own_columns_map_to_the_seven_or_are_named(tmp_path: Path) ->
 
 
 def test_rows_that_cannot_be_used_can_be_left_out_and_are_then_named(tmp_path: Path) -> None:
-    images = pictures(tmp_path, "a.jpg", "b.jpg")
-    labels = table(tmp_path, "image,label\na,mel\nb,wart\ngone,nv\n")
+    images = pictures(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    labels = table(tmp_path, "image,label\na,mel\nb,wart\nc,\ngone,nv\n")
     skipped: list[str] = []
     found = read_labels(labels, [images], "set", classes=["mel", "nv"], skipped=skipped)
     assert summary(found) == [("a", "mel", "a")]
-    assert skipped == ["with an unknown label: b (wart)", "without a picture: gone"]
+    assert skipped == [
+        "with an unknown label: b (wart)",
+        "without exactly one label: c",
+        "without a picture: gone",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"image";"label";"age, years"\n"a";"nv";"50"\n',
+        'image,label,"site; body; part; side"\na,nv,back\n',
+        "age, years;image;label\n50;a;nv\n",
+        "image\tlabel\tage, years; months\na\tnv\t50\n",
+    ],
+)
+def test_the_delimiter_is_the_one_that_cuts_out_the_column_of_pictures(
+    tmp_path: Path, text: str
+) -> None:
+    images = pictures(tmp_path / "images", "a.jpg")
+    assert summary(read_labels(table(tmp_path, text), [images], "set")) == [("a", "nv", "a")]
 
 
 @pytest.mark.parametrize("header", ["image,label,group", "file,label,group", "file;label;group"])
@@ -225,6 +253,63 @@ def test_a_wrong_diagnosis_in_the_metadata_is_unknown(tmp_path: Path) -> None:
     assert "a (melanom)" in error(labels, images)
 
 
+def test_pictures_beside_those_of_a_row_are_named_in_folders_below_too(tmp_path: Path) -> None:
+    images = pictures(tmp_path / "images", "mole/1.jpg", "mole/99.jpg", "masks/1.png", "2.jpg")
+    labels = table(tmp_path, "file,label\nmole/1.jpg,mole\n2.jpg,wart\n")
+    assert "1 not in the table: mole/99.jpg\n" in error(labels, images)
+    (images / "mole" / "99.jpg").unlink()
+    elsewhere = pictures(tmp_path / "elsewhere", "3.jpg", "4.jpg")
+    with labels.open("a") as file:
+        file.write(f"{elsewhere}/3.jpg,mole\n../elsewhere/4.jpg,wart\n")
+    pictures(elsewhere, "5.jpg")
+    assert len(read_labels(labels, [images], "set")) == 4
+
+
+def test_a_picture_that_several_folders_lead_to_is_one(tmp_path: Path) -> None:
+    one, two = pictures(tmp_path / "1", "a.jpg", "deep/b.jpg"), pictures(tmp_path / "2", "c.jpg")
+    (two / "a.jpg").symlink_to(one / "a.jpg")
+    labels = table(tmp_path, f"file,label\n{one}/a.jpg,x\n{one}/deep/b.jpg,y\n{two}/c.jpg,x\n")
+    found = read_labels(labels, [one, two], "set", every_picture=False)
+    assert [picture.path for picture in found] == [one / "a.jpg", one / "deep/b.jpg", two / "c.jpg"]
+    by_name = table(tmp_path, "file,label\na.jpg,x\ndeep/b.jpg,y\nc.jpg,x\n", "names.csv")
+    assert summary(read_labels(by_name, [one, two], "set")) == [
+        ("a", "x", "a"),
+        ("deep/b", "y", "deep/b"),
+        ("c", "x", "c"),
+    ]
+
+
+def test_names_that_look_alike_are_of_one_picture(tmp_path: Path) -> None:
+    names = ["1.JPG", "naevus/2.Png", "größe.jpg", "mélanome/3.jpg", "fläche.jpg"]
+    images = pictures(tmp_path / "images", *(normalize("NFD", name) for name in names))
+    rows = ["1.jpg", "naevus\\2.png", "größe.jpg", "mélanome\\3.JPG", "fläche"]
+    labels = table(tmp_path, "\n".join(["file,label", *(f"{row},x" for row in rows)]))
+    found = read_labels(labels, [images], "set")
+    ids = ["1", "naevus/2", "größe", "mélanome/3", "fläche"]
+    assert [picture.image_id for picture in found] == ids
+    assert [picture.path.name for picture in found] == [
+        normalize("NFD", Path(name).name) for name in names
+    ]
+    gone = table(tmp_path, "file,label\nnaevus\\5.png,x\n", "gone.csv")
+    assert "1 without a picture: naevus\\5.png" in error(gone, images)
+
+
+def test_a_name_as_it_is_written_goes_before_one_that_looks_alike(tmp_path: Path) -> None:
+    images = pictures(tmp_path, "a.jpg", "a.JPG")
+    labels = table(tmp_path, "file,label\na.JPG,x\n")
+    (found,) = read_labels(labels, [images], "set", every_picture=False)
+    assert found.path.name == "a.JPG"
+    either = table(tmp_path, "file,label\na.Jpg,x\n", "either.csv")
+    assert "1 with several pictures: a.Jpg (" in error(either, images)
+
+
+@pytest.mark.parametrize("label", ["naevus/mole", "na\x07evus"])
+def test_a_label_that_can_be_no_files_name_is_refused(tmp_path: Path, label: str) -> None:
+    images = pictures(tmp_path, "a.jpg", "b.jpg")
+    message = error(table(tmp_path, f"image,label\na,x\nb,{label}\n"), images)
+    assert f"1 with a slash or a control character in the label: b ({label!r})" in message
+
+
 def test_pictures_outside_the_table_can_be_passed_over(tmp_path: Path) -> None:
     images = pictures(tmp_path, "a.jpg", "b.jpg")
     labels = table(tmp_path, "image,label\na,x\n")
@@ -267,6 +352,22 @@ def test_folders_that_are_not_classes_are_named_in_one_error(tmp_path: Path) -> 
     assert "in no class's folder: stray.jpg" in message
     assert "several pictures of one name: mole/1" in message
     assert "a folder without a picture: wart" in message
+
+
+@pytest.mark.parametrize("masks", ["masks", "more/masks", "mole/masks"])
+def test_a_folder_of_outlines_is_no_class(tmp_path: Path, masks: str) -> None:
+    ids = ["mole/1", "wart/1"]
+    root = pictures(tmp_path, *(f"{i}.jpg" for i in ids), *(f"{masks}/{i}.png" for i in ids))
+    assert [p.image_id for p in read_folders(root, "own", root / masks)] == ids
+    assert len(read_folders(root, "own", root)) == 4
+
+
+def test_a_folders_name_is_a_class_in_one_normal_form(tmp_path: Path) -> None:
+    pictures(tmp_path, *(normalize("NFD", name) for name in ("mélanome/é.jpg", "naevus/1.jpg")))
+    assert [p.image_id for p in read_folders(tmp_path, "own")] == ["mélanome/é", "naevus/1"]
+    pictures(tmp_path, "wa\nrt/1.jpg")
+    with pytest.raises(DataError, match=r"control character in its name: 'wa\\nrt'"):
+        read_folders(tmp_path, "own")
 
 
 @pytest.mark.parametrize("names", [(), ("mole/1.jpg",)])

@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -143,8 +144,19 @@ def missing_pictures(folder: Path) -> list[str]:
             named = [row["image_id"] for row in csv.DictReader(file)]
     except (OSError, KeyError, UnicodeDecodeError):
         return [METADATA]
-    present = {p.stem for p in folder.rglob("*.jpg") if p.parent.suffix != _PARTIAL}
+    present = {Path(name).stem for name in _file_names(folder) if name.endswith(".jpg")}
     return [image for image in named if image not in present] if named else [METADATA]
+
+
+def _file_names(folder: Path) -> Iterator[str]:
+    """Of all files in `folder` and below, also behind links, but not of what is half unpacked."""
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        # A link may lead back to where it stands.
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else [f for f in folders if not f.endswith(_PARTIAL)]
+        seen.add(real)
+        yield from files
 
 
 def by_hand(out: Path) -> str:
@@ -340,7 +352,8 @@ def _unpack(archive: Path, folder: Path) -> None:
                     (partial / PurePosixPath(member.filename).name).open("wb") as target,
                 ):
                     shutil.copyfileobj(source, target, _BLOCK)
-    except (zipfile.BadZipFile, EOFError) as error:
+    # zipfile raises RuntimeError where a bit says that a file is encrypted or of an odd method.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise FetchError(f"{archive} is damaged: {error}. Delete it and run this again") from error
     partial.rename(folder)
     archive.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 import msgspec
 import numpy as np
@@ -99,9 +100,11 @@ def outline_of(image_id: str, folder: Path | None) -> Path | None:
     """
     if folder is None:
         return None
-    for name in (f"{image_id}.png", f"{image_id}_segmentation.png"):
-        if (path := folder / name).is_file():
-            return path
+    # A Mac may have written the file's name in the other normal form than ids are in.
+    for id in dict.fromkeys((image_id, normalize("NFD", image_id))):
+        for name in (f"{id}.png", f"{id}_segmentation.png"):
+            if (path := folder / name).is_file():
+                return path
     return None
 
 

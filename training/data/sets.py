@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import filecmp
+import re
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import msgspec
 
 from serving.manifest import ClassInfo
 from training.data.splits import Split, split
-from training.labels import BINARY, DataError, LabelledPicture, read_folders, read_labels
+from training.labels import (
+    BINARY,
+    DIAGNOSES,
+    DataError,
+    LabelledPicture,
+    read_folders,
+    read_labels,
+)
+
+_PUBLISHED = re.compile(r"ISIC_\d{7}(_downsampled)?")
+"""The ids of the ISIC archive, and so of HAM10000: one picture's in every set and at any size."""
 
 
 class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,7 +34,8 @@ class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     relative to it, and of `images` those that exist are taken. Without `labels`, each sub-folder of
     `root` is a class. `column`, `mapping` and `lesions` (relative to `root`) are `read_labels`'s.
     `masks` is a folder in it with the lesions' outlines, `<image_id>.png` or
-    `<image_id>_segmentation.png`. `holds` names other sets whose pictures are among its own.
+    `<image_id>_segmentation.png`, and no class. `holds` names other sets whose pictures are among
+    its own.
     """
 
     name: str
@@ -49,7 +64,7 @@ class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Reads the set's pictures; `classes` are the labels it may have (None: its own).
 
         Raises:
-            DataError: where the folder is missing, or table and pictures do not fit.
+            DataError: where a folder is missing, or table and pictures do not fit.
         """
         root = Path(self.root).expanduser()
         if not root.is_dir():
@@ -58,8 +73,21 @@ class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 f"`root` in conf/data ({self.source})."
             )
         if self.labels is None:
-            return read_folders(root, self.name)
-        images = [root / name for name in self.images if (root / name).is_dir()]
+            found = read_folders(root, self.name, self.mask_folder)
+            if classes is not None and (others := {p.label for p in found} - set(classes)):
+                raise DataError(
+                    f"{root}: the folders {', '.join(sorted(others))} are none of the classes "
+                    f"{', '.join(classes)}. Rename them or move them away."
+                )
+            return found
+        named = [root / name for name in self.images]
+        images = [folder for folder in named if folder.is_dir()]
+        if not images:
+            raise DataError(
+                f"{', '.join(map(str, named)) or root}: no such folder, and so no picture for the "
+                f"data set {self.name}. Name the folders that hold its pictures in `images` "
+                "(data.images=[.,images])."
+            )
         return read_labels(
             root / self.labels,
             images,
@@ -95,7 +123,8 @@ def read_sets(data: Mapping[str, Any], seed: int) -> Pictures:
     """Reads and splits what `conf/data` names; `extra` sets go into training only.
 
     Raises:
-        DataError: where a set is missing or not as its description says.
+        DataError: where a set is missing or not as its description says, or has the main set's
+            pictures.
     """
     main, extra = (
         _as_set({k: v for k, v in data.items() if k in PictureSet.__struct_fields__}),
@@ -146,6 +175,29 @@ def read_travel(
     return found
 
 
+def binary_of(pictures: Pictures, binary: Sequence[ClassInfo]) -> list[ClassInfo]:
+    """The classes benign and malignant, `binary`, as the set's own classes tell them.
+
+    Where those are HAM10000's diagnoses they stay as they are, for it is of these that they speak.
+    """
+    if {c.id for c in pictures.classes} == set(DIAGNOSES):
+        return list(binary)
+    return [
+        _joined(kind, [c for c in pictures.classes if c.malignant == kind.malignant])
+        for kind in binary
+    ]
+
+
+def _joined(kind: ClassInfo, classes: Sequence[ClassInfo]) -> ClassInfo:
+    """`kind`, described by the `classes` that it joins."""
+    names = " or ".join(f"“{c.name}”" for c in classes)
+    return msgspec.structs.replace(
+        kind,
+        description=f"Looks like the training pictures that were labelled {names}.",
+        source="; ".join(dict.fromkeys(c.source for c in classes)),
+    )
+
+
 def _as_set(description: Mapping[str, Any]) -> PictureSet:
     try:
         return msgspec.convert(dict(description), PictureSet)
@@ -156,10 +208,11 @@ def _as_set(description: Mapping[str, Any]) -> PictureSet:
 def _classes_of(pictures: Sequence[LabelledPicture], described: PictureSet) -> list[ClassInfo]:
     """The classes that a set without a list of them has: its labels, in alphabetical order."""
     ids = sorted({picture.label for picture in pictures})
-    unknown = sorted(set(described.malignant) - set(ids))
+    named = {normalize("NFC", id) for id in described.malignant}
+    unknown = sorted(named - set(ids))
     if unknown:
         raise DataError(f"{described.name}: malignant names {unknown}, its classes are {ids}")
-    malignant = {"malignant"} if set(ids) == set(BINARY) else set(described.malignant)
+    malignant = {"malignant"} if set(ids) == set(BINARY) else named
     return [
         ClassInfo(
             id=id,
@@ -179,9 +232,34 @@ def _refuse_repeats(pictures: Sequence[LabelledPicture], added: Sequence[Labelle
             f"{len(repeated)} pictures of the extra sets are in the main set too "
             f"({', '.join(repeated[:10])}): they would leak into training. Take them out."
         )
+    # From here on a picture is told by its set's name and its own.
+    counted = Counter((p.source, p.image_id) for p in (*pictures, *added)) if added else {}
+    if twice := [name for name, count in counted.items() if count > 1]:
+        source, image_id = twice[0]
+        raise DataError(
+            f"Several sets are called {source}, and {len(twice)} of their pictures have another's "
+            f"name, the first is {image_id}. Give each set a name of its own (data.name, "
+            "data.extra.NAME.name)."
+        )
 
 
 def _repeated(known: Sequence[LabelledPicture], added: Sequence[LabelledPicture]) -> list[str]:
     """The ids of those `added` that are `known`."""
-    ids = {picture.image_id for picture in known}
-    return [picture.image_id for picture in added if picture.image_id in ids]
+    by_id = defaultdict(list)
+    for picture in known:
+        by_id[picture.image_id].append(picture)
+    return [
+        picture.image_id
+        for picture in added
+        if any(_is_same(picture, each) for each in by_id.get(picture.image_id, ()))
+    ]
+
+
+def _is_same(picture: LabelledPicture, other: LabelledPicture) -> bool:
+    """Whether two pictures of one id are one; what cannot be compared is taken for it."""
+    if _PUBLISHED.fullmatch(picture.path.stem):
+        return True
+    try:
+        return filecmp.cmp(picture.path, other.path, shallow=False)
+    except OSError:
+        return True

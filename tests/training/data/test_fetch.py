@@ -190,6 +190,17 @@ def test_a_set_in_another_layout_counts_as_complete(published, get, tmp_path):
     assert get() is False
 
 
+def test_folders_that_are_links_count_and_may_lead_in_circles(get, tmp_path):
+    get()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for part in PARTS:
+        (tmp_path / "ham10000" / part).rename(elsewhere / part)
+        (tmp_path / "ham10000" / part).symlink_to(elsewhere / part)
+    (elsewhere / PARTS[0] / "back").symlink_to(tmp_path / "ham10000")
+    assert get() is False
+
+
 def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(published, get, tmp_path):
     name = "HAM10000_images_part_1.zip"
     published.breaks_at[name] = [100_000, 200_000]
@@ -254,6 +265,20 @@ def test_a_damaged_file_put_there_by_hand_is_named(published, get, tmp_path):
     (out / "HAM10000_images_part_1.zip").write_bytes(b"half a download")
     with pytest.raises(FetchError, match=r"part_1\.zip: its MD5 .* Delete it and run this again"):
         get()
+
+
+def test_an_archive_that_is_damaged_inside_is_named_without_a_network(published, tmp_path):
+    for name, content in published.files.items():
+        (tmp_path / name.replace(".tab", ".csv")).write_bytes(content)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ISIC_1.jpg", JPEG)
+    damaged = bytearray(buffer.getvalue())
+    # Behind the local header and the name of the file: a block of a kind that there is not.
+    damaged[30 + len("ISIC_1.jpg")] |= 0b111
+    (tmp_path / f"{PARTS[0]}.zip").write_bytes(damaged)
+    with pytest.raises(FetchError, match=r"part_1\.zip is damaged: .* Delete it"):
+        fetch(tmp_path, "http://127.0.0.1:9")
 
 
 def test_files_put_there_by_hand_need_no_network(published, tmp_path, capsys):

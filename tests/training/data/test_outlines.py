@@ -1,6 +1,7 @@
 """Outlines are decoded once, go with their own pictures, and every bad one is named."""
 
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import ExifTags, Image
 from serving.manifest import Preprocessing
 from tests.drawings import encode
 from training.data.module import CachedPictures
-from training.data.outlines import open_outlines
+from training.data.outlines import open_outlines, outline_of
 from training.labels import DataError, LabelledPicture
 
 SIZE = 8
@@ -76,6 +77,14 @@ def test_outlines_may_bear_the_names_that_they_are_published_under(tmp_path: Pat
         pictures(tmp_path, "b", "a"), {"drawn": masks}, CROP, tmp_path / "cache"
     )
     assert outlines.rows.tolist() == [-1, 0]
+
+
+def test_an_outline_is_found_in_either_normal_form(tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    outline(masks, normalize("NFD", "größe_segmentation"), 4)
+    found = outline_of(normalize("NFC", "größe"), masks)
+    assert found is not None
+    assert found.is_file()
 
 
 def test_an_outline_of_another_picture_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
+import msgspec
 import pytest
 
 from tests.artifact_factory import SEVEN
@@ -10,7 +12,7 @@ from tests.training.drawn_sets import compose
 from training.data.sets import Pictures, PictureSet, read_sets, read_travel
 from training.data.splits import Split
 from training.labels import DataError, LabelledPicture
-from training.train import plain
+from training.train import plain, read_answers
 
 IDS = [c.id for c in SEVEN]
 
@@ -71,6 +73,86 @@ def test_outlines_are_where_their_folder_is(tmp_path: Path) -> None:
     assert described.mask_folder is None
     (tmp_path / "masks").mkdir()
     assert described.mask_folder == tmp_path / "masks"
+
+
+def own_folders(root: Path, name: str, classes: str = "mole wart") -> dict[str, Any]:
+    """A set of its own pictures, each no more than a name and the set's."""
+    for each in classes.split():
+        for number in range(4):
+            path = root / each / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{name} {each} {number}")
+    return {"name": name, "root": str(root), "licence": "none", "source": f"{name}'s pictures"}
+
+
+def test_outlines_in_a_folder_of_classes_are_no_class(tmp_path: Path) -> None:
+    described = own_folders(tmp_path, "own")
+    (tmp_path / "masks" / "mole").mkdir(parents=True)
+    (tmp_path / "masks" / "mole" / "1.png").touch()
+    pictures = read_sets({**described, "masks": "masks"}, seed=0)
+    assert [c.id for c in pictures.classes] == ["mole", "wart"]
+
+
+def test_two_sets_may_call_different_pictures_alike(tmp_path: Path) -> None:
+    main = own_folders(tmp_path / "main", "main")
+    more = own_folders(tmp_path / "more", "more")
+    pictures = read_sets({**main, "extra": {"more": more}}, seed=0)
+    assert len(pictures.extra) == 8
+    (away,) = read_travel({"more": more}, ["mole", "wart"], read_sets(main, seed=0))
+    assert len(away[1]) == 8
+    with pytest.raises(DataError, match=r"sets are called main, and 8 .* first is mole/0\. Give"):
+        read_sets({**main, "extra": {"more": {**more, "name": "main"}}}, seed=0)
+    (tmp_path / "more" / "wart" / "2.jpg").write_text("main wart 2")
+    with pytest.raises(DataError, match=r"1 pictures of the extra sets .* \(wart/2\)"):
+        read_sets({**main, "extra": {"more": more}}, seed=0)
+    with pytest.raises(DataError, match=r"1 pictures of travel\.more .* \(wart/2\)"):
+        read_travel({"more": more}, ["mole", "wart"], read_sets(main, seed=0))
+
+
+def test_folders_of_other_classes_are_named(tmp_path: Path) -> None:
+    main = own_folders(tmp_path / "main", "main")
+    more = own_folders(tmp_path / "more", "more", "mole scar")
+    with pytest.raises(DataError, match="the folders scar are none of the classes mole, wart"):
+        read_sets({**main, "extra": {"more": more}}, seed=0)
+
+
+def test_a_published_picture_is_the_same_at_any_size(tmp_path: Path) -> None:
+    main = own_folders(tmp_path / "main", "main")
+    more = own_folders(tmp_path / "more", "more")
+    for root in (tmp_path / "main", tmp_path / "more"):
+        (root / "mole" / "ISIC_0024306.jpg").write_text(root.name)
+    with pytest.raises(DataError, match=r"1 pictures of the extra sets .* \(mole/ISIC_0024306\)"):
+        read_sets({**main, "extra": {"more": more}}, seed=0)
+
+
+def test_malignant_classes_are_named_in_either_normal_form(tmp_path: Path) -> None:
+    described = own_folders(tmp_path, "own", normalize("NFD", "mélanome naevus"))
+    for form in ("NFC", "NFD"):
+        pictures = read_sets({**described, "malignant": [normalize(form, "mélanome")]}, seed=0)
+        assert [c.malignant for c in pictures.classes] == [True, False]
+
+
+def test_folders_that_are_not_there_are_named(tmp_path: Path) -> None:
+    described = own_folders(tmp_path, "own")
+    table = {**described, "labels": "labels.csv", "images": ["pictures", "more"]}
+    with pytest.raises(DataError, match=r"/pictures, .*/more: no such folder.*data\.images"):
+        read_sets(table, seed=0)
+
+
+def test_two_kinds_are_told_by_the_classes_that_they_join(tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    own_folders(root, "own", "melanoma mole old_wart")
+    own = ["data=folder", f"data.root={root}", "data.malignant=[melanoma]", "data.source=Smith"]
+    config = compose("train", tmp_path / "run", "model=cnn", *own)
+    pictures = read_sets(plain(config.data), seed=0)
+    told = [(c.id, c.name, c.description, c.source) for c in read_answers(config, pictures).classes]
+    looks = "Looks like the training pictures that were labelled"
+    assert told == [
+        ("benign", "Benign", f"{looks} “mole” or “old wart”.", "Smith"),
+        ("malignant", "Malignant", f"{looks} “melanoma”.", "Smith"),
+    ]
+    known = read_answers(config, msgspec.structs.replace(pictures, classes=SEVEN)).classes
+    assert [msgspec.to_builtins(c) for c in known] == plain(config.model.binary)
 
 
 def lay_out(root: Path, folder: str, tables: dict[str, list[str]], ids: list[str]) -> None:
