@@ -368,7 +368,7 @@ register_resolvers()
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(config: DictConfig) -> float:
-    """The command; errors of data, weights and teachers are told without a traceback.
+    """The command; errors of data, weights, teachers and files are told without a traceback.
 
     A job of a sweep raises them instead, so that only this job ends, and returns its score.
     """
@@ -382,7 +382,7 @@ def main(config: DictConfig) -> float:
         score = train(config)
         if sweeps and not math.isfinite(score):
             raise RunError("Validation gave no number in any epoch; the rate may be too high.")
-    except (DataError, RunError, WeightsError) as error:
+    except (DataError, RunError, WeightsError, OSError) as error:
         if sweeps:
             raise
         sys.exit(f"error: {error}")
