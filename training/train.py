@@ -295,8 +295,12 @@ def read_data(
     """The pictures decoded, sampled and batched as `config` says.
 
     What a teacher is shown beside the network has the larger size of the two.
+
+    Raises:
+        DataError: where pictures cannot be decoded, or a class has none in one of the parts.
     """
     cached = decode(config, pictures, answers)
+    cached.refuse_absent_classes()
     larger = teacher is not None and teacher.side > read_preprocessing(config).size
     return PictureData(
         decode(config, pictures, answers, teacher.side) if teacher and larger else cached,

@@ -21,13 +21,13 @@ from tests.drawings import draw_lesion, encode
 from tests.training.drawn_sets import CONF, compose, draw_folders, draw_ham10000
 from training import record
 from training.data.sets import read_sets
-from training.data.splits import digest
+from training.data.splits import PARTS, Part, digest
 from training.export import FLOAT_FILE, export
 from training.finished import CONFIG_FILE, RunError
 from training.graph import ExportError
 from training.labels import DIAGNOSES, DataError
 from training.refit import refit
-from training.train import plain, train
+from training.train import plain, read_answers, read_config_sets, read_data, train
 
 
 @pytest.fixture(scope="module")
@@ -320,6 +320,33 @@ def test_what_is_wrong_with_the_pictures_is_said_before_training(
     with pytest.raises(DataError, match=message):
         train(compose("train", tmp_path / "run", "model=cnn", f"data.root={root}"))
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_class_without_a_picture_in_a_part_is_named_before_training(
+    tmp_path: Path, part: Part
+) -> None:
+    root = draw_ham10000(tmp_path / "data", lesions=5)
+    overrides = [f"data.root={root}", "data.unreadable=skip", "model=mobilenet"]
+    config = compose("train", tmp_path / "run", *overrides)
+    for picture in read_sets(plain(config.data), 0).parts[part]:
+        if picture.label == "mel":
+            picture.path.write_bytes(b"?")
+    with pytest.raises(DataError, match=f"mel: none in {part}\\."):
+        train(config)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    # A benign and a malignant picture are in each part still.
+    config = compose("train", tmp_path / "run", *overrides[:2], "model=cnn")
+    pictures = read_config_sets(config)
+    read_data(config, pictures, read_answers(config, pictures))
+
+
+def test_a_model_of_malignancy_needs_both_kinds(tmp_path: Path) -> None:
+    root = draw_folders(tmp_path / "mine", ["wart", "mole"])
+    for malignant in ("[]", "[wart,mole]"):
+        overrides = ["data=folder", f"data.root={root}", f"data.malignant={malignant}"]
+        with pytest.raises(DataError, match=r"mole, wart\) are malignant.* data\.malignant"):
+            train(compose("train", tmp_path / "run", *overrides, "model=cnn"))
 
 
 @pytest.mark.parametrize("model", ["mobilenet", "cnn"])
