@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import hydra
 import torch
@@ -20,10 +21,6 @@ CONFIG_FILE = "config.yaml"
 
 START_FILE = "start.ckpt"
 """In a run's folder: the weights of the artifact that it started from, where it did."""
-
-
-TEACHER_FILE = "teacher.txt"
-"""In a run's folder: what networks it learns from beside the labels."""
 
 
 class RunError(Exception):
@@ -121,6 +118,22 @@ def learned_before(runs: Iterable[Path], own: Sequence[str]) -> list[Dataset]:
     return [each for each in found.values() if each.name not in own]
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What is in a run's checkpoint, its `state_dict` at least.
+
+    Raises:
+        RunError: where the file cannot be read, or is none.
+    """
+    try:
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found["state_dict"]
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
+    except (EOFError, KeyError, RuntimeError, TypeError, UnpicklingError) as error:
+        raise RunError(f"{path}: is no checkpoint of a run ({error})") from error
+    return found
+
+
 def load_network(
     trained: DictConfig, checkpoints: Sequence[Path], classes: int, start_share: float = 0.0
 ) -> nn.Module:
@@ -186,11 +199,5 @@ def mean_of(checkpoints: Sequence[Path]) -> str:
 
 def _weights(path: Path) -> dict[str, Tensor]:
     """The (averaged) weights of the network in a checkpoint."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
-    except (EOFError, KeyError, RuntimeError, TypeError, UnpicklingError) as error:
-        raise RunError(f"{path}: is no checkpoint of a run ({error})") from error
-    prefix = "network."
+    prefix, state = "network.", read_checkpoint(path)["state_dict"]
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

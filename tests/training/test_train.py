@@ -280,6 +280,81 @@ def test_a_resumed_run_ends_where_one_that_went_through_does(
             torch.testing.assert_close(resumed[name], tensor, atol=0, rtol=0, msg=name)
 
 
+@pytest.fixture(scope="module")
+def quick_run(ham10000: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of one epoch."""
+    run = tmp_path_factory.mktemp("quick") / "run"
+    train(compose("train", run, "model=cnn", "model.epochs=1", f"data.root={ham10000}"))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=1", r"seed 0 . 1"),
+        ("seed=1", r"split \w{12} . \w{12}"),
+        ("data.root=fewer", "split"),
+        ("data.limit=20", "data.limit none . 20"),
+        ("model.target=classes", "classes benign, malignant . akiec, bcc"),
+        ("model.network.dropout=0.5", r"model\.network\.dropout 0\.1 . 0\.5"),
+        ("model.preprocessing.fit=squash", r"model\.preprocessing\.fit crop . squash"),
+        ("augmentation=none", r"augmentation\."),
+    ],
+)
+def test_a_run_does_not_go_on_as_another(
+    quick_run: Path, ham10000: Path, tmp_path: Path, override: str, message: str
+) -> None:
+    if override == "data.root=fewer":
+        override = f"data.root={draw_ham10000(tmp_path / 'fewer', lesions=5)}"
+    before = {path: path.read_bytes() for path in quick_run.iterdir() if path.is_file()}
+    last = quick_run / "checkpoints" / "last.ckpt"
+    overrides = ["model=cnn", f"data.root={ham10000}", "model.epochs=2", override]
+    with pytest.raises(RunError, match=f"begun otherwise: .*{message}"):
+        train(compose("train", quick_run, *overrides, f"ckpt_path={last}"))
+    assert {path: path.read_bytes() for path in quick_run.iterdir() if path.is_file()} == before
+
+
+def test_a_checkpoint_that_does_not_tell_what_it_learned_from_is_refused(
+    quick_run: Path, ham10000: Path, tmp_path: Path
+) -> None:
+    checkpoint = torch.load(quick_run / "checkpoints" / "last.ckpt", weights_only=True)
+    del checkpoint["begun_with"]
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    (tmp_path / "other.ckpt").write_bytes(b"?")
+    overrides = ["model=cnn", f"data.root={ham10000}"]
+    for name, message in (("last", "does not tell"), ("other", "is no checkpoint of a run")):
+        told = f"ckpt_path={tmp_path / name}.ckpt"
+        with pytest.raises(RunError, match=message):
+            train(compose("train", tmp_path / "run", *overrides, told))
+
+
+@pytest.mark.parametrize("path", ["last", "last.ckpt", "nowhere/checkpoints/last.ckpt"])
+def test_a_checkpoint_that_is_not_there_is_named_before_anything_is_read(
+    tmp_path: Path, path: str
+) -> None:
+    with pytest.raises(RunError, match=f"^{path}: no such checkpoint"):
+        train(compose("train", tmp_path / "run", f"ckpt_path={path}", "data.root=nowhere"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_not_overwritten_and_goes_on_as_an_unfinished_one(
+    quick_run: Path, ham10000: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(quick_run, tmp_path / "run"))
+    overrides = ["model=cnn", f"data.root={ham10000}", "model.epochs=3"]
+    for more in ([], [f"ckpt_path={quick_run / 'checkpoints' / 'last.ckpt'}"]):
+        with pytest.raises(RunError, match="holds a finished run"):
+            train(compose("train", run, *overrides, *more))
+    assert record.read(run) == record.read(quick_run)
+    stop = "+callbacks.stop._target_=tests.training.test_train.Stop"
+    last = f"ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
+    with pytest.raises(Stop.PowerCutError):
+        train(compose("train", run, *overrides, stop, last))
+    assert not (run / record.FILE_NAME).exists()
+    train(compose("train", run, *overrides, last))
+    assert record.read(run).epochs == 3
+
+
 def test_another_seed_gives_another_model(ham10000: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
         overrides = ["model=cnn", "model.epochs=1", f"data.root={ham10000}", f"seed={seed}"]
