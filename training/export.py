@@ -102,7 +102,8 @@ def export(config: DictConfig) -> Path:
             from.
     """
     quieten()
-    run = find_run(config.run, config.model.name)
+    run = find_run(config)
+    print(f"exporting {run}")
     trained = read_config(run)
     history = record.read(run)
     pictures = read_config_sets(trained)

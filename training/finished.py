@@ -27,24 +27,42 @@ class RunError(Exception):
     """A run that is not there, has not finished, or cannot be used; the message says what to do."""
 
 
-def find_run(run: str | None, model: str) -> Path:
-    """The folder `run`, or where none is named that of the newest finished run of `model`.
+def find_run(config: DictConfig) -> Path:
+    """The folder of the finished run that the overrides of `config` mean.
+
+    That is `run`, or the one that training would have written to (hydra.run.dir), or else the
+    newest among `runs` of the same kind of network.
 
     Raises:
         RunError: where no run has finished there.
     """
-    if run is not None:
-        if not (Path(run) / record.FILE_NAME).exists():
-            raise RunError(f"{run}: holds no {record.FILE_NAME}, so no run has finished there.")
-        return Path(run)
-    root = Path("runs") / model
+    written = Path(config.run_dir)
+    if config.run is not None or written.resolve() != Path.cwd():
+        run = written if config.run is None else Path(config.run).expanduser()
+        refuse_unfinished(run)
+        return run
+    root, kind = Path(config.runs), config.model.network._target_
     finished = sorted(root.glob(f"*/{record.FILE_NAME}"), key=lambda path: path.stat().st_mtime)
-    if not finished:
+    for file in reversed(finished):
+        if read_config(file.parent).model.network._target_ == kind:
+            return file.parent
+    raise RunError(
+        f"{root}: holds no finished run of a {kind.rpartition('.')[2]}. Train first, with the same "
+        "overrides and `make train`, or name a run's folder with run=..."
+    )
+
+
+def refuse_unfinished(run: Path) -> None:
+    """Makes sure that there is a finished run in the folder `run`.
+
+    Raises:
+        RunError: where there is none.
+    """
+    if not (run / record.FILE_NAME).exists():
         raise RunError(
-            f"{root}: holds no finished run. Train first (`make train MODEL={model}`), or name a "
-            "run's folder with run=..."
+            f"{run}: holds no {record.FILE_NAME}, so no run has finished there. Name a finished "
+            "run's folder, or its checkpoint, as runs/mobilenet/TIME/checkpoints/best.ckpt."
         )
-    return finished[-1].parent
 
 
 def read_config(run: Path) -> DictConfig:
@@ -72,11 +90,7 @@ def runs_of(checkpoints: Sequence[Path], split_digest: str) -> list[Path]:
     """
     runs = list(dict.fromkeys(file.parent.parent for file in checkpoints))
     for run in runs:
-        if not (run / record.FILE_NAME).exists():
-            raise RunError(
-                f"{run}: holds no {record.FILE_NAME}, so no run has finished there. Name a "
-                "checkpoint of a finished run, as runs/mobilenet/TIME/checkpoints/best.ckpt."
-            )
+        refuse_unfinished(run)
         if record.read(run).split_digest != split_digest:
             raise RunError(
                 f"{run}: learned from another split, and so perhaps from pictures that are held "

@@ -1,5 +1,6 @@
 """Both networks, from drawn pictures to an artifact that serving answers with."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from training import record
 from training.data.sets import read_sets
 from training.data.splits import PARTS, Part, digest
 from training.export import FLOAT_FILE, export
-from training.finished import CONFIG_FILE, RunError
+from training.finished import CONFIG_FILE, RunError, find_run
 from training.graph import ExportError
 from training.labels import DIAGNOSES, DataError
 from training.refit import refit
@@ -224,7 +225,50 @@ def test_an_export_without_a_run_says_to_train(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match="make train"):
-        export(compose("export", tmp_path / "run"))
+        export(compose("export", tmp_path))
+
+
+def test_an_export_finds_the_run_that_the_same_overrides_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish(folder: str, network: str) -> Path:
+        (tmp_path / folder).mkdir(parents=True)
+        config = {"model": {"network": {"_target_": f"training.networks.{network}"}}}
+        OmegaConf.save(config, tmp_path / folder / CONFIG_FILE)
+        (tmp_path / folder / record.FILE_NAME).touch()
+        folders.append(tmp_path / folder)
+        # Each a second after the one before it.
+        os.utime(folders[-1] / record.FILE_NAME, (len(folders), len(folders)))
+        return folders[-1]
+
+    def found(*overrides: str, run_dir: Path = tmp_path) -> Path:
+        return find_run(compose("export", run_dir, *overrides)).resolve()
+
+    folders: list[Path] = []
+    monkeypatch.chdir(tmp_path)
+    fast, named = finish("runs/debug/mobilenet/a", "MobileNetV2"), finish("R", "MobileNetV2")
+    mine, others = finish("runs/mine/a", "MobileNetV2"), finish("runs/mine/b", "CNN")
+    newest = [finish(f"runs/mobilenet/{name}", "MobileNetV2") for name in "ba"][-1]
+    assert found() == newest
+    assert found("debug=fast") == fast
+    assert found("model=mobilenet", "model.name=mine") == mine
+    assert found("model=cnn", "model.name=mine") == others
+    assert found(run_dir=named) == found(f"run={named}", run_dir=fast) == named
+    with pytest.raises(RunError, match=r"runs/cnn: holds no finished run of a CNN\."):
+        found("model=cnn")
+    with pytest.raises(RunError, match=r"nothing: holds no run\.json"):
+        found(run_dir=tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("overrides", [[], ["debug=fast"], ["model.name=mine"]])
+def test_training_writes_where_export_looks(overrides: list[str]) -> None:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose("train", ["run_dir=x", *overrides], return_hydra_config=True)
+        exported = hydra.compose("export", ["run_dir=x", *overrides])
+        measured = hydra.compose("evaluate", ["run_dir=x", *overrides])
+    assert Path(config.hydra.run.dir).parent == Path(exported.runs)
+    assert exported.artifacts == measured.artifacts
+    assert exported.artifacts.startswith("runs/debug") == ("debug=fast" in overrides)
 
 
 def test_an_export_from_other_pictures_than_the_runs_is_refused(
