@@ -103,7 +103,7 @@ def export(config: DictConfig) -> Path:
     """
     quieten()
     run = find_run(config)
-    print(f"exporting {run}")
+    print(f"exporting {run}", flush=True)
     trained = read_config(run)
     history = record.read(run)
     pictures = read_config_sets(trained)
