@@ -57,7 +57,7 @@ def compare(config: DictConfig) -> list[Measured]:
         ArtifactError: where the artifact cannot be read.
     """
     run, folder = (
-        find_run(config.run, config.model.name),
+        find_run(config),
         Path(config.artifacts) / str(config.model.name),
     )
     if not (run / FLOAT_FILE).exists():

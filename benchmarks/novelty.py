@@ -255,7 +255,7 @@ def compare(config: DictConfig) -> Compared:
         RunError: where there is no finished run.
         DataError: where pictures cannot be read.
     """
-    run = find_run(config.run, config.model.name)
+    run = find_run(config)
     trained = read_config(run)
     pictures = read_config_sets(trained)
     answers = read_answers(trained, pictures)

@@ -71,7 +71,7 @@ def choices(run: Path) -> dict[str, Any]:
     for name in ("gone_on_from", "gone_on_from_artifact", "holds"):
         # Told by hashes and sets above.
         chosen.pop(name, None)
-    return {name.removeprefix("model."): value for name, value in _flat(chosen).items()}
+    return {name.removeprefix("model."): value for name, value in flat(chosen).items()}
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -81,6 +81,21 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
         for name in dict.fromkeys([*after, *before])
         if _told(before.get(name)) != _told(after.get(name))
     ]
+
+
+def flat(values: Any, name: str = "") -> dict[str, Any]:
+    """Nested dictionaries and lists as one, by the path to each value."""
+    inner: Mapping[Any, Any]
+    if isinstance(values, dict):
+        inner = values
+    elif isinstance(values, list):
+        inner = dict(enumerate(values))
+    else:
+        return {name: values}
+    found: dict[str, Any] = {}
+    for key, value in inner.items():
+        found |= flat(value, f"{name}.{key}" if name else str(key))
+    return found
 
 
 def _runs(checkpoints: Sequence[Path]) -> list[Path]:
@@ -94,21 +109,6 @@ def _there(parent: Path, run: Path) -> Path:
             "told with the model. Put the folder back."
         )
     return parent
-
-
-def _flat(values: Any, name: str = "") -> dict[str, Any]:
-    """Nested dictionaries and lists as one, by the path to each value."""
-    inner: Mapping[Any, Any]
-    if isinstance(values, dict):
-        inner = values
-    elif isinstance(values, list):
-        inner = dict(enumerate(values))
-    else:
-        return {name: values}
-    found: dict[str, Any] = {}
-    for key, value in inner.items():
-        found |= _flat(value, f"{name}.{key}" if name else str(key))
-    return found
 
 
 def _told(value: Any) -> str:

@@ -36,11 +36,11 @@ from training.data.sets import read_travel
 from training.data.splits import digest
 from training.finished import (
     RunError,
-    find_run,
     is_mixed,
     learned_before,
     load_network,
     read_config,
+    refuse_unfinished,
     runs_of,
     sets_of,
 )
@@ -190,7 +190,9 @@ class _Measured(msgspec.Struct, frozen=True):
 
 def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     files = [Path(each) for each in recipe.checkpoints]
-    trained = read_config(find_run(str(files[0].parent.parent), config.model.name))
+    first = files[0].parent.parent
+    refuse_unfinished(first)
+    trained = read_config(first)
     resized = recipe.size not in (None, trained.model.preprocessing.size)
     if resized:
         trained.model.preprocessing.size = recipe.size

@@ -109,7 +109,8 @@ def export(config: DictConfig) -> Path:
             from.
     """
     quieten()
-    run = find_run(config.run, config.model.name)
+    run = find_run(config)
+    print(f"exporting {run}", flush=True)
     trained = read_config(run)
     history = record.read(run)
     pictures = read_config_sets(trained)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import hydra
 import torch
@@ -22,32 +23,46 @@ START_FILE = "start.ckpt"
 """In a run's folder: the weights of the artifact that it started from, where it did."""
 
 
-TEACHER_FILE = "teacher.txt"
-"""In a run's folder: what networks it learns from beside the labels."""
-
-
 class RunError(Exception):
     """A run that is not there, has not finished, or cannot be used; the message says what to do."""
 
 
-def find_run(run: str | None, model: str) -> Path:
-    """The folder `run`, or where none is named that of the newest finished run of `model`.
+def find_run(config: DictConfig) -> Path:
+    """The folder of the finished run that the overrides of `config` mean.
+
+    That is `run`, or the one that training would have written to (hydra.run.dir), or else the
+    newest among `runs` of the same kind of network.
 
     Raises:
         RunError: where no run has finished there.
     """
-    if run is not None:
-        if not (Path(run) / record.FILE_NAME).exists():
-            raise RunError(f"{run}: holds no {record.FILE_NAME}, so no run has finished there.")
-        return Path(run)
-    root = Path("runs") / model
+    written = Path(config.run_dir)
+    if config.run is not None or written.resolve() != Path.cwd():
+        run = written if config.run is None else Path(config.run).expanduser()
+        refuse_unfinished(run)
+        return run
+    root, kind = Path(config.runs), config.model.network._target_
     finished = sorted(root.glob(f"*/{record.FILE_NAME}"), key=lambda path: path.stat().st_mtime)
-    if not finished:
+    for file in reversed(finished):
+        if read_config(file.parent).model.network._target_ == kind:
+            return file.parent
+    raise RunError(
+        f"{root}: holds no finished run of a {kind.rpartition('.')[2]}. Train first, with the same "
+        "overrides and `make train`, or name a run's folder with run=..."
+    )
+
+
+def refuse_unfinished(run: Path) -> None:
+    """Makes sure that there is a finished run in the folder `run`.
+
+    Raises:
+        RunError: where there is none.
+    """
+    if not (run / record.FILE_NAME).exists():
         raise RunError(
-            f"{root}: holds no finished run. Train first (`make train MODEL={model}`), or name a "
-            "run's folder with run=..."
+            f"{run}: holds no {record.FILE_NAME}, so no run has finished there. Name a finished "
+            "run's folder, or its checkpoint, as runs/mobilenet/TIME/checkpoints/best.ckpt."
         )
-    return finished[-1].parent
 
 
 def read_config(run: Path) -> DictConfig:
@@ -75,11 +90,7 @@ def runs_of(checkpoints: Sequence[Path], split_digest: str) -> list[Path]:
     """
     runs = list(dict.fromkeys(file.parent.parent for file in checkpoints))
     for run in runs:
-        if not (run / record.FILE_NAME).exists():
-            raise RunError(
-                f"{run}: holds no {record.FILE_NAME}, so no run has finished there. Name a "
-                "checkpoint of a finished run, as runs/mobilenet/TIME/checkpoints/best.ckpt."
-            )
+        refuse_unfinished(run)
         if record.read(run).split_digest != split_digest:
             raise RunError(
                 f"{run}: learned from another split, and so perhaps from pictures that are held "
@@ -119,6 +130,22 @@ def learned_before(runs: Iterable[Path], own: Sequence[str]) -> list[Dataset]:
     """The sets but `own` that `runs` learned from through others' weights or answers."""
     found = {each.name: each for run in runs for each in record.read(run).learned_before}
     return [each for each in found.values() if each.name not in own]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What is in a run's checkpoint, its `state_dict` at least.
+
+    Raises:
+        RunError: where the file cannot be read, or is none.
+    """
+    try:
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found["state_dict"]
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
+    except (EOFError, KeyError, RuntimeError, TypeError, UnpicklingError) as error:
+        raise RunError(f"{path}: is no checkpoint of a run ({error})") from error
+    return found
 
 
 def load_network(
@@ -186,11 +213,5 @@ def mean_of(checkpoints: Sequence[Path]) -> str:
 
 def _weights(path: Path) -> dict[str, Tensor]:
     """The (averaged) weights of the network in a checkpoint."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
-    except (EOFError, KeyError, RuntimeError, TypeError, UnpicklingError) as error:
-        raise RunError(f"{path}: is no checkpoint of a run ({error})") from error
-    prefix = "network."
+    prefix, state = "network.", read_checkpoint(path)["state_dict"]
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

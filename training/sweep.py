@@ -54,10 +54,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 class SweepCallback(Callback):
     """Writes a sweep's table after each of its jobs, and why a job failed into its folder."""
 
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Makes the sweep's folder, in which Optuna keeps its study."""
-        Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
-
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """Says which job begins."""
         told = HydraConfig.get()

@@ -24,13 +24,13 @@ from torch import nn
 
 from serving.manifest import ClassInfo, Dataset, Preprocessing
 from training import record
+from training.beginning import Beginning, begun_with, gone_on_from, refuse_another
 from training.data.module import Answers, CachedSets, PictureData
 from training.data.sets import Pictures, binary_of, read_sets
 from training.data.splits import digest
 from training.finished import (
     CONFIG_FILE,
     START_FILE,
-    TEACHER_FILE,
     RunError,
     learned_before,
     load_network,
@@ -57,37 +57,40 @@ def train(config: DictConfig) -> float:
     Raises:
         DataError: where pictures are missing, unlabelled or cannot be decoded.
         WeightsError: where the weights to start from cannot be had.
-        RunError: where a finished run is named, as a teacher or to start from, that cannot be used.
+        RunError: where a finished run is named, as a teacher or to start from, that cannot be used;
+            where the run cannot go on from the checkpoint, or would overwrite a finished one.
     """
     # Where a sweep's jobs are processes of their own, they get this function without its module.
     register_resolvers()
     quieten()
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    run_dir = Path(config.run_dir)
-    _begin(config, run_dir)
+    run_dir, before = Path(config.run_dir), gone_on_from(config)
     pictures = read_config_sets(config)
     answers = read_answers(config, pictures)
     teacher = load_teacher(
         plain(config.model.teacher.networks), pictures, answers, config.model.preprocessing.fit
     )
+    split_digest, origin = digest(pictures.parts), None if teacher is None else teacher.origin
+    beginning = begun_with(config, split_digest, [c.id for c in answers.classes], origin)
+    if before is not None:
+        refuse_another(before, beginning)
     data = read_data(config, pictures, answers, teacher)
-    _refuse_another_teacher(config, teacher)
     if teacher is not None:
         _renew_norms(teacher, config, pictures, answers, data)
-    split_digest = digest(pictures.parts)
-    begun = _start(config, answers, pictures, data, split_digest)
+    begun = _start(config, answers, pictures, data, split_digest, before)
     # From here on a picture is a row of the cache and a class.
     del pictures
     callbacks = [hydra.utils.instantiate(each) for each in config.callbacks.values()]
     trainer: pl.Trainer = hydra.utils.instantiate(
         config.trainer,
-        callbacks=callbacks,
+        callbacks=[*callbacks, Beginning(beginning)],
         logger=[hydra.utils.instantiate(each) for each in config.logger.values()],
     )
     commit, start = record.commit(), time.monotonic()
     timers = [each for each in callbacks if isinstance(each, Timer)]
     learner = make_learner(config, data, begun.network, teacher)
-    trainer.fit(learner, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)
+    _begin(config, run_dir)
+    trainer.fit(learner, datamodule=data, ckpt_path=before, weights_only=True)
     checkpoint = trainer.checkpoint_callback
     assert isinstance(checkpoint, ModelCheckpoint)
     score = checkpoint.best_model_score
@@ -101,34 +104,13 @@ def train(config: DictConfig) -> float:
         best_score=float("nan") if score is None else float(score),
         scored_by=checkpoint.monitor or "",
         versions=record.versions(),
-        teacher=None if teacher is None else teacher.origin,
+        teacher=origin,
         learned_before=_learned_before(config, begun, teacher),
         holds=_holds(config, begun, teacher),
     )
     best = Path(checkpoint.best_model_path)
     _end(finished, run_dir, config.model.name, best)
     return finished.best_score
-
-
-def _refuse_another_teacher(config: DictConfig, teacher: Teacher | None) -> None:
-    """Keeps who teaches, and makes sure that a resumed run learns from the same networks.
-
-    An artifact may be written anew under the same name.
-    """
-    origin = "" if teacher is None else teacher.origin
-    if config.ckpt_path is not None:
-        kept = Path(config.ckpt_path).parents[1] / TEACHER_FILE
-        if kept.exists() and kept.read_text() != origin:
-            raise RunError(
-                f"{kept.parent}: learned from {kept.read_text() or 'no other network'} and would "
-                f"go on with {origin or 'none'}. Put the former back into model.teacher.networks."
-            )
-    _write_teacher(Path(config.run_dir) / TEACHER_FILE, origin)
-
-
-@rank_zero_only
-def _write_teacher(file: Path, origin: str) -> None:
-    file.write_text(origin)
 
 
 def _renew_norms(
@@ -155,7 +137,12 @@ class _Start(NamedTuple):
 
 
 def _start(
-    config: DictConfig, answers: Answers, pictures: Pictures, data: PictureData, split_digest: str
+    config: DictConfig,
+    answers: Answers,
+    pictures: Pictures,
+    data: PictureData,
+    split_digest: str,
+    before: Path | None,
 ) -> _Start:
     weights = plain(config.model.weights)
     files = [Path(each) for each in weights.pop("checkpoints", None) or ()]
@@ -174,10 +161,8 @@ def _start(
     if artifact is None:
         return _Start(network, start_from(network, **weights), [], [])
     kept = Path(config.run_dir) / START_FILE
-    if config.ckpt_path is not None:
-        before = Path(config.ckpt_path).parents[1] / START_FILE
-        if before.exists():
-            return _read_start(network, before, kept)
+    if before is not None and (start := before.parent.parent / START_FILE).exists():
+        return _read_start(network, start, kept)
     folder = Path(artifact).expanduser()
     manifest = read_artifact(folder, pictures.sets[0], split_digest)
     seen = data.train
@@ -211,6 +196,7 @@ def _read_start(network: nn.Module, before: Path, file: Path) -> _Start:
 
 @rank_zero_only
 def _write_start(file: Path, kept: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_suffix(".part")
     torch.save(kept, beside)
     beside.replace(file)
@@ -247,8 +233,9 @@ def _members(teacher: Teacher | None) -> Sequence[Member]:
 
 @rank_zero_only
 def _begin(config: DictConfig, run_dir: Path) -> None:
-    """Of several processes only the first writes."""
+    """Of several processes only the first writes; what goes on has not finished any more."""
     run_dir.mkdir(parents=True, exist_ok=True)
+    (run_dir / record.FILE_NAME).unlink(missing_ok=True)
     OmegaConf.save(OmegaConf.create(plain(config)), run_dir / CONFIG_FILE)
 
 
@@ -297,8 +284,12 @@ def read_data(
     """The pictures decoded, sampled and batched as `config` says.
 
     What a teacher is shown beside the network has the larger size of the two.
+
+    Raises:
+        DataError: where pictures cannot be decoded, or a class has none in one of the parts.
     """
     cached = decode(config, pictures, answers)
+    cached.refuse_absent_classes()
     larger = teacher is not None and teacher.side > read_preprocessing(config).size
     return PictureData(
         decode(config, pictures, answers, teacher.side) if teacher and larger else cached,
@@ -370,7 +361,7 @@ register_resolvers()
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(config: DictConfig) -> float:
-    """The command; errors of data, weights and teachers are told without a traceback.
+    """The command; errors of data, weights, teachers and files are told without a traceback.
 
     A job of a sweep raises them instead, so that only this job ends, and returns its score.
     """
@@ -384,7 +375,7 @@ def main(config: DictConfig) -> float:
         score = train(config)
         if sweeps and not math.isfinite(score):
             raise RunError("Validation gave no number in any epoch; the rate may be too high.")
-    except (DataError, RunError, WeightsError) as error:
+    except (DataError, RunError, WeightsError, OSError) as error:
         if sweeps:
             raise
         sys.exit(f"error: {error}")

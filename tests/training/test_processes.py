@@ -57,7 +57,7 @@ def start(
     run: Path, *overrides: str, launcher: list[str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Trains in processes of their own, as the command line does."""
-    program = ["-m", "training.train", *quick(run), *overrides, f"hydra.run.dir={run}"]
+    program = ["-m", "training.train", *quick(run), f"hydra.run.dir={run}", *overrides]
     return subprocess.run(
         [sys.executable, *(launcher or []), *program],
         capture_output=True,
@@ -117,6 +117,34 @@ def test_a_process_that_dies_ends_the_run_and_the_run_goes_on_from_there(
     done = start(tmp_path / "run", *same, f"ckpt_path={last}", launcher=launcher)
     assert done.returncode == 0, done.stderr[-2000:]
     assert record.read(tmp_path / "run").epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hydra.run.dir=FILE/run", "FILE/run: cannot be made (Not a directory)"),
+        ("cache_dir=FILE/cache", "MB of decoded pictures cannot be written (Not a directory)"),
+        ("logger.csv.save_dir=FILE/logs", "Not a directory: 'FILE/logs"),
+        ("model.binary=[]", "answers two classes, a benign and a malignant one"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_line(
+    data: Path, tmp_path: Path, override: str, message: str
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    told = override.replace("FILE", str(file))
+    done = start(tmp_path / "run", *SAME, f"data.root={data}", told)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert message.replace("FILE", str(file)) in done.stderr
+
+
+def test_an_export_looks_where_training_was_told_to_write(tmp_path: Path) -> None:
+    told = ["-m", "training.export", "model=cnn", f"hydra.run.dir={tmp_path / 'run'}"]
+    done = subprocess.run([sys.executable, *told], capture_output=True, text=True, timeout=LIMIT)
+    assert f"error: {tmp_path / 'run'}: holds no run.json" in done.stderr
 
 
 def test_a_batch_that_cannot_be_shared_out_is_an_error(data: Path, tmp_path: Path) -> None:

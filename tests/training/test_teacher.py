@@ -195,7 +195,7 @@ def test_artifacts_teach_what_their_networks_answer(tmp_path: Path) -> None:
     onnx.save(graph, folder / MODEL_FILE)
     assert contract.save(manifest, folder).digest != manifest.digest
     resumed = f"ckpt_path={tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}"
-    with pytest.raises(RunError, match=r"learned from mobilenet.* and would go on with mobilenet"):
+    with pytest.raises(RunError, match=r"teacher mobilenet, graph of SHA-256 \w+ . mobilenet"):
         train(compose("train", tmp_path / "run", *own, "model.epochs=3", resumed))
 
 

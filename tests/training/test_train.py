@@ -1,5 +1,6 @@
 """Both networks, from drawn pictures to an artifact that serving answers with."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -21,13 +22,13 @@ from tests.drawings import draw_lesion, encode
 from tests.training.drawn_sets import CONF, compose, draw_folders, draw_ham10000
 from training import record
 from training.data.sets import read_sets
-from training.data.splits import digest
+from training.data.splits import PARTS, Part, digest
 from training.export import FLOAT_FILE, export
-from training.finished import CONFIG_FILE, RunError
+from training.finished import CONFIG_FILE, RunError, find_run
 from training.graph import ExportError
 from training.labels import DIAGNOSES, DataError
 from training.refit import refit
-from training.train import plain, train
+from training.train import plain, read_answers, read_config_sets, read_data, train
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +229,50 @@ def test_an_export_without_a_run_says_to_train(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match="make train"):
-        export(compose("export", tmp_path / "run"))
+        export(compose("export", tmp_path))
+
+
+def test_an_export_finds_the_run_that_the_same_overrides_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish(folder: str, network: str) -> Path:
+        (tmp_path / folder).mkdir(parents=True)
+        config = {"model": {"network": {"_target_": f"training.networks.{network}"}}}
+        OmegaConf.save(config, tmp_path / folder / CONFIG_FILE)
+        (tmp_path / folder / record.FILE_NAME).touch()
+        folders.append(tmp_path / folder)
+        # Each a second after the one before it.
+        os.utime(folders[-1] / record.FILE_NAME, (len(folders), len(folders)))
+        return folders[-1]
+
+    def found(*overrides: str, run_dir: Path = tmp_path) -> Path:
+        return find_run(compose("export", run_dir, *overrides)).resolve()
+
+    folders: list[Path] = []
+    monkeypatch.chdir(tmp_path)
+    fast, named = finish("runs/debug/mobilenet/a", "MobileNetV2"), finish("R", "MobileNetV2")
+    mine, others = finish("runs/mine/a", "MobileNetV2"), finish("runs/mine/b", "CNN")
+    newest = [finish(f"runs/mobilenet/{name}", "MobileNetV2") for name in "ba"][-1]
+    assert found() == newest
+    assert found("debug=fast") == fast
+    assert found("model=mobilenet", "model.name=mine") == mine
+    assert found("model=cnn", "model.name=mine") == others
+    assert found(run_dir=named) == found(f"run={named}", run_dir=fast) == named
+    with pytest.raises(RunError, match=r"runs/cnn: holds no finished run of a CNN\."):
+        found("model=cnn")
+    with pytest.raises(RunError, match=r"nothing: holds no run\.json"):
+        found(run_dir=tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("overrides", [[], ["debug=fast"], ["model.name=mine"]])
+def test_training_writes_where_export_looks(overrides: list[str]) -> None:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose("train", ["run_dir=x", *overrides], return_hydra_config=True)
+        exported = hydra.compose("export", ["run_dir=x", *overrides])
+        measured = hydra.compose("evaluate", ["run_dir=x", *overrides])
+    assert Path(config.hydra.run.dir).parent == Path(exported.runs)
+    assert exported.artifacts == measured.artifacts
+    assert exported.artifacts.startswith("runs/debug") == ("debug=fast" in overrides)
 
 
 def test_an_export_from_other_pictures_than_the_runs_is_refused(
@@ -284,6 +328,81 @@ def test_a_resumed_run_ends_where_one_that_went_through_does(
             torch.testing.assert_close(resumed[name], tensor, atol=0, rtol=0, msg=name)
 
 
+@pytest.fixture(scope="module")
+def quick_run(ham10000: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of one epoch."""
+    run = tmp_path_factory.mktemp("quick") / "run"
+    train(compose("train", run, "model=cnn", "model.epochs=1", f"data.root={ham10000}"))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=1", r"seed 0 . 1"),
+        ("seed=1", r"split \w{12} . \w{12}"),
+        ("data.root=fewer", "split"),
+        ("data.limit=20", "data.limit none . 20"),
+        ("model.target=classes", "classes benign, malignant . akiec, bcc"),
+        ("model.network.dropout=0.5", r"model\.network\.dropout 0\.1 . 0\.5"),
+        ("model.preprocessing.fit=squash", r"model\.preprocessing\.fit crop . squash"),
+        ("augmentation=none", r"augmentation\."),
+    ],
+)
+def test_a_run_does_not_go_on_as_another(
+    quick_run: Path, ham10000: Path, tmp_path: Path, override: str, message: str
+) -> None:
+    if override == "data.root=fewer":
+        override = f"data.root={draw_ham10000(tmp_path / 'fewer', lesions=5)}"
+    before = {path: path.read_bytes() for path in quick_run.iterdir() if path.is_file()}
+    last = quick_run / "checkpoints" / "last.ckpt"
+    overrides = ["model=cnn", f"data.root={ham10000}", "model.epochs=2", override]
+    with pytest.raises(RunError, match=f"begun otherwise: .*{message}"):
+        train(compose("train", quick_run, *overrides, f"ckpt_path={last}"))
+    assert {path: path.read_bytes() for path in quick_run.iterdir() if path.is_file()} == before
+
+
+def test_a_checkpoint_that_does_not_tell_what_it_learned_from_is_refused(
+    quick_run: Path, ham10000: Path, tmp_path: Path
+) -> None:
+    checkpoint = torch.load(quick_run / "checkpoints" / "last.ckpt", weights_only=True)
+    del checkpoint["begun_with"]
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    (tmp_path / "other.ckpt").write_bytes(b"?")
+    overrides = ["model=cnn", f"data.root={ham10000}"]
+    for name, message in (("last", "does not tell"), ("other", "is no checkpoint of a run")):
+        told = f"ckpt_path={tmp_path / name}.ckpt"
+        with pytest.raises(RunError, match=message):
+            train(compose("train", tmp_path / "run", *overrides, told))
+
+
+@pytest.mark.parametrize("path", ["last", "last.ckpt", "nowhere/checkpoints/last.ckpt"])
+def test_a_checkpoint_that_is_not_there_is_named_before_anything_is_read(
+    tmp_path: Path, path: str
+) -> None:
+    with pytest.raises(RunError, match=f"^{path}: no such checkpoint"):
+        train(compose("train", tmp_path / "run", f"ckpt_path={path}", "data.root=nowhere"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_not_overwritten_and_goes_on_as_an_unfinished_one(
+    quick_run: Path, ham10000: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(quick_run, tmp_path / "run"))
+    overrides = ["model=cnn", f"data.root={ham10000}", "model.epochs=3"]
+    for more in ([], [f"ckpt_path={quick_run / 'checkpoints' / 'last.ckpt'}"]):
+        with pytest.raises(RunError, match="holds a finished run"):
+            train(compose("train", run, *overrides, *more))
+    assert record.read(run) == record.read(quick_run)
+    stop = "+callbacks.stop._target_=tests.training.test_train.Stop"
+    last = f"ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
+    with pytest.raises(Stop.PowerCutError):
+        train(compose("train", run, *overrides, stop, last))
+    assert not (run / record.FILE_NAME).exists()
+    train(compose("train", run, *overrides, last))
+    assert record.read(run).epochs == 3
+
+
 def test_another_seed_gives_another_model(ham10000: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
         overrides = ["model=cnn", "model.epochs=1", f"data.root={ham10000}", f"seed={seed}"]
@@ -324,6 +443,33 @@ def test_what_is_wrong_with_the_pictures_is_said_before_training(
     with pytest.raises(DataError, match=message):
         train(compose("train", tmp_path / "run", "model=cnn", f"data.root={root}"))
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_class_without_a_picture_in_a_part_is_named_before_training(
+    tmp_path: Path, part: Part
+) -> None:
+    root = draw_ham10000(tmp_path / "data", lesions=5)
+    overrides = [f"data.root={root}", "data.unreadable=skip", "model=mobilenet"]
+    config = compose("train", tmp_path / "run", *overrides)
+    for picture in read_sets(plain(config.data), 0).parts[part]:
+        if picture.label == "mel":
+            picture.path.write_bytes(b"?")
+    with pytest.raises(DataError, match=f"mel: none in {part}\\."):
+        train(config)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    # A benign and a malignant picture are in each part still.
+    config = compose("train", tmp_path / "run", *overrides[:2], "model=cnn")
+    pictures = read_config_sets(config)
+    read_data(config, pictures, read_answers(config, pictures))
+
+
+def test_a_model_of_malignancy_needs_both_kinds(tmp_path: Path) -> None:
+    root = draw_folders(tmp_path / "mine", ["wart", "mole"])
+    for malignant in ("[]", "[wart,mole]"):
+        overrides = ["data=folder", f"data.root={root}", f"data.malignant={malignant}"]
+        with pytest.raises(DataError, match=r"mole, wart\) are malignant.* data\.malignant"):
+            train(compose("train", tmp_path / "run", *overrides, "model=cnn"))
 
 
 @pytest.mark.parametrize("model", ["mobilenet", "cnn"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
+import os
 from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
@@ -55,14 +57,21 @@ def open_cache(
     prepared.
 
     Raises:
-        DataError: where a picture's file is missing or cannot be read.
+        DataError: where a picture's file is missing or cannot be read, or the cache not be written.
     """
     path = folder / f"{_key(pictures, preprocessing, channels)}.npy"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                _build(path, pictures, preprocessing, channels)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):
+                if not path.exists():
+                    _build(path, pictures, preprocessing, channels)
+        except OSError as error:
+            size = len(pictures) * preprocessing.size**2 * channels / 1e6
+            raise DataError(
+                f"{path}: {size:,.0f} MB of decoded pictures cannot be written ({error.strerror}). "
+                "Make room there, or name another folder: PICTURE_CACHE, or the override cache_dir."
+            ) from error
     pixels: Pixels = np.load(path, mmap_mode="r")
     return Cache(pixels, _Progress.read(path).problems, path)
 
@@ -129,6 +138,12 @@ def _build(
         progress.write(path)
         shape = (len(pictures), size, size, channels)
         pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
+    try:
+        _reserve(unfinished)
+    except OSError:
+        if not progress.decoded:
+            unfinished.unlink()
+        raise
 
     bar = tqdm(
         desc=f"decoding {pictures[0].source}",
@@ -150,6 +165,19 @@ def _build(
                 progress.write(path)
                 decoded = 0
     unfinished.replace(path)
+
+
+def _reserve(file: Path) -> None:
+    """Takes the room that `file` will need: on a full disk, writing to the map would be a crash."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with file.open("r+b") as opened:
+        try:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # Not every file system can.
 
 
 def _decode(

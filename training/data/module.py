@@ -186,6 +186,28 @@ class CachedSets:
             listed = [p for p in listed if (p.source, p.image_id) not in self._duplicates]
         return listed
 
+    def refuse_absent_classes(self) -> None:
+        """Makes sure that each class of the model has a picture in every part.
+
+        A class that is not learned from has no prior, and one that is not calibrated on no threshold.
+
+        Raises:
+            DataError: naming each that has none, and where.
+        """
+        absent: dict[str, list[Part]] = {}
+        for part in PARTS:
+            there = set(self._answers.indices([picture.label for picture in self.listed(part)]))
+            for index, each in enumerate(self._answers.classes):
+                if index not in there:
+                    absent.setdefault(each.id, []).append(part)
+        if absent:
+            named = "; ".join(f"{id}: none in {', '.join(parts)}" for id, parts in absent.items())
+            raise DataError(
+                f"Classes without a picture, after what was left out: {named}. Each class needs one "
+                "in every part. Add pictures of other lesions, repair those that cannot be decoded, "
+                "or leave the class out (of data.classes, too)."
+            )
+
     def part(self, name: Part, outlines: bool = False) -> CachedPictures:
         """The pixels and classes of `listed`, with their `outlines` where these are asked for.
 
@@ -305,18 +327,22 @@ class Answers:
         """Takes the set's classes and, for a model that answers only benign or malignant, those two.
 
         Raises:
-            ValueError: where `binary` is given, but not one benign and one malignant class, or the
+            DataError: where `binary` is given, but not one benign and one malignant class, or the
                 set has classes of only one kind.
         """
         self.classes = list(binary or classes)
         self._index = {c.id: i for i, c in enumerate(classes)}
         if binary is not None:
             if [c.malignant for c in binary] != [False, True]:
-                raise ValueError("a model of malignancy answers a benign and a malignant class")
+                raise DataError(
+                    "A model of malignancy answers two classes, a benign and a malignant one: set "
+                    "model.binary to these, in this order."
+                )
             if len({c.malignant for c in classes}) < 2:
-                raise ValueError(
-                    "the data set has no malignant or no benign class; name the malignant ones in "
-                    "`data.malignant`, or train model=cnn with model.target=classes"
+                raise DataError(
+                    f"None or all of the classes ({', '.join(c.id for c in classes)}) are malignant, "
+                    "and this model tells benign from malignant. Name the malignant ones in "
+                    "data.malignant, train only MODEL=mobilenet, or set model.target=classes."
                 )
             self._index = {c.id: int(c.malignant) for c in classes}
 

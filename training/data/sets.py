@@ -199,8 +199,12 @@ def _joined(kind: ClassInfo, classes: Sequence[ClassInfo]) -> ClassInfo:
 
 
 def _as_set(description: Mapping[str, Any]) -> PictureSet:
+    described = dict(description)
+    if isinstance(malignant := described.get("malignant"), list):
+        # A class may be called 1, which an override reads as a number.
+        described["malignant"] = [str(each) for each in malignant]
     try:
-        return msgspec.convert(dict(description), PictureSet)
+        return msgspec.convert(described, PictureSet)
     except msgspec.ValidationError as error:
         raise DataError(f"conf/data: {error}") from error
 

@@ -25,26 +25,34 @@ def split(pictures: Sequence[LabelledPicture], seed: int) -> Split:
     """Splits `pictures` by lesion into the parts of `SHARES`, each diagnosis in those shares.
 
     A lesion's place follows from the seed and its id alone, by a hash: neither the order of the
-    table, nor the machine, nor a library's version moves it.
+    table, nor the machine, nor a library's version moves it. Where several diagnoses go by one
+    group, as that of a patient, the rarest is shared out first: Sechidis, Tsoumakas, Vlahavas, "On
+    the stratification of multi-label data", ECML PKDD 2011.
 
     Raises:
         DataError: where a class has too few lesions for one in each part.
     """
     lesions = _by_diagnosis(pictures)
-    few = {label: len(groups) for label, groups in lesions.items() if len(groups) < len(PARTS)}
+    part_of: dict[str, Part] = {}
+    for label in sorted(lesions, key=lambda label: (len(lesions[label]), label)):
+        groups = lesions[label]
+        there = Counter(part_of[group] for group in groups if group in part_of)
+        ordered = sorted(groups - part_of.keys(), key=lambda group: _rank(seed, group))
+        start = 0
+        for part, count in _counts(len(groups), there).items():
+            part_of.update(dict.fromkeys(ordered[start : start + count], part))
+            start += count
+    few = {
+        label: len(groups)
+        for label, groups in lesions.items()
+        if {part_of[group] for group in groups} != set(PARTS)
+    }
     if few:
         named = ", ".join(f"{label} ({count})" for label, count in sorted(few.items()))
         raise DataError(
             f"Too few lesions in {named}: each class needs at least {len(PARTS)}, one for each of "
             f"{', '.join(PARTS)}. Add pictures, or leave the class out."
         )
-    part_of: dict[str, Part] = {}
-    for groups in lesions.values():
-        ordered = sorted(groups, key=lambda group: _rank(seed, group))
-        start = 0
-        for part, count in _counts(len(ordered)).items():
-            part_of.update(dict.fromkeys(ordered[start : start + count], part))
-            start += count
     parts: Split = {part: [] for part in PARTS}
     for picture in sorted(pictures, key=lambda picture: picture.image_id):
         parts[part_of[picture.group]].append(picture)
@@ -61,14 +69,11 @@ def digest(parts: Split) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _by_diagnosis(pictures: Sequence[LabelledPicture]) -> dict[str, list[str]]:
-    """The lesions of each diagnosis; a lesion with several goes by its commonest."""
-    labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
+def _by_diagnosis(pictures: Sequence[LabelledPicture]) -> dict[str, set[str]]:
+    """The lesions of each diagnosis; one with several is among those of each."""
+    lesions: defaultdict[str, set[str]] = defaultdict(set)
     for picture in pictures:
-        labels[picture.group][picture.label] += 1
-    lesions: defaultdict[str, list[str]] = defaultdict(list)
-    for group, counts in labels.items():
-        lesions[min(counts, key=lambda label: (-counts[label], label))].append(group)
+        lesions[picture.label].add(picture.group)
     return lesions
 
 
@@ -76,8 +81,16 @@ def _rank(seed: int, group: str) -> bytes:
     return hashlib.sha256(f"{seed}:{group}".encode()).digest()
 
 
-def _counts(lesions: int) -> dict[Part, int]:
-    """How many of a class's lesions go into each part: its share, but never none."""
+def _counts(lesions: int, there: Mapping[Part, int]) -> dict[Part, int]:
+    """How many of a class's lesions go into each part: its share, but where possible not none.
+
+    Those that are `there` already, as another class's, count; the other lesions are shared out.
+    """
     counts = {part: max(1, round(share * lesions)) for part, share in SHARES.items()}
-    counts["train"] = lesions - sum(counts[part] for part in PARTS if part != "train")
+    counts["train"] = max(1, lesions - sum(counts[part] for part in PARTS if part != "train"))
+    counts = {part: max(0, count - there.get(part, 0)) for part, count in counts.items()}
+    # Where a part has more than its share, the rest have less; those that have none come last.
+    for _ in range(sum(counts.values()) - (lesions - sum(there.values()))):
+        most = max(PARTS, key=lambda part: (counts[part], there.get(part, 0)))
+        counts[most] -= 1
     return counts

@@ -1,5 +1,7 @@
 """Pictures are decoded once, as serving decodes them, and every bad one is named."""
 
+import errno
+import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -95,6 +97,40 @@ def test_a_build_that_was_broken_off_goes_on(
     for row, picture in zip(opened.pixels[2:], listed[2:], strict=True):
         np.testing.assert_array_equal(row, prepare(picture.path.read_bytes(), SQUASH).pixels)
     assert not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_a_cache_without_room_is_an_error_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = written(tmp_path / "pictures")
+
+    def fill_up(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "posix_fallocate", fill_up)
+        with pytest.raises(DataError, match=r"cache.* MB .*No space left.*PICTURE_CACHE"):
+            open_cache(listed, SQUASH, tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*.part"))
+    assert all(row.any() for row in open_cache(listed, SQUASH, tmp_path / "cache").pixels)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cannot be written \(Not a directory\)"):
+        open_cache(listed, SQUASH, tmp_path / "file" / "cache")
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no room")
+def test_the_room_is_taken_before_the_first_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cache, "prepare", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        large = Preprocessing(fit="squash", size=512)
+        open_cache(written(tmp_path / "pictures"), large, tmp_path / "cache")
+    (begun,) = (path.stat() for path in (tmp_path / "cache").glob("*.part"))
+    assert begun.st_blocks * 512 >= begun.st_size > 3 * 512 * 512 * 3
 
 
 def test_processes_decode_what_threads_would(

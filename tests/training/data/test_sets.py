@@ -66,6 +66,18 @@ def test_what_is_wrong_with_a_set_of_other_clinics_is_named(elsewhere: dict[str,
         read_travel({"one": elsewhere}, ["cat", "dog"], learned_from("x"))
 
 
+def test_a_class_may_be_called_by_a_number(tmp_path: Path) -> None:
+    for name in ("0", "1"):
+        lay_out(tmp_path / "data", name, {}, [f"{name}-{i}" for i in range(4)])
+    overrides = ["data=folder", f"data.root={tmp_path / 'data'}", "data.malignant=[1]"]
+    config = compose("train", tmp_path / "run", *overrides)
+    pictures = read_sets(plain(config.data), seed=0)
+    assert [c.id for c in pictures.classes if c.malignant] == ["1"]
+    config.data.malignant = "1"
+    with pytest.raises(DataError, match=r"Expected `array`, got `str`"):
+        read_sets(plain(config.data), seed=0)
+
+
 def test_outlines_are_where_their_folder_is(tmp_path: Path) -> None:
     described = PictureSet(
         name="home", root=str(tmp_path), licence="none", source="drawn", masks="masks"

@@ -43,6 +43,55 @@ def test_the_rarest_diagnosis_is_in_every_part() -> None:
     assert all(any(p.label == "df" for p in parts[part]) for part in PARTS)
 
 
+def of_patients(*diagnoses: str) -> list[LabelledPicture]:
+    """Pictures of patients, of whom each has a picture for every letter of its diagnoses."""
+    return [
+        LabelledPicture(Path(f"{i}-{j}.jpg"), f"{i}-{j}", label, f"patient{i}", "s")
+        for i, each in enumerate(diagnoses)
+        for j, label in enumerate(each)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "diagnoses",
+    [
+        ["bbbm"] * 4 + ["bb"] * 30,
+        ["bbm"] * 8 + ["m"] * 30 + ["bbk"] * 4 + ["k"] * 5,
+        ["bm"] * 10,
+        ["bmk"] * 3 + ["b", "m", "k"],
+    ],
+)
+def test_of_groups_with_several_diagnoses_each_is_in_every_part(
+    diagnoses: list[str], seed: int
+) -> None:
+    listed = of_patients(*diagnoses)
+    parts = split(listed, seed)
+    for part in PARTS:
+        assert {picture.label for picture in parts[part]} == {p.label for p in listed}
+    assert sum(len(parts[part]) for part in PARTS) == len(listed)
+
+
+def test_a_diagnosis_beside_others_keeps_its_shares() -> None:
+    parts = split(of_patients(*["bm"] * 100, *["b"] * 900), seed=0)
+    for part in PARTS:
+        groups = {p.group for p in parts[part]}
+        assert len(groups) == pytest.approx(1000 * SHARES[part], abs=2)
+        malignant = {p.group for p in parts[part] if p.label == "m"}
+        assert len(malignant) == pytest.approx(100 * SHARES[part], abs=1)
+
+
+def test_a_diagnosis_beside_others_with_too_few_groups_is_named() -> None:
+    with pytest.raises(DataError, match=r"Too few lesions in m \(3\):"):
+        split(of_patients(*["bm"] * 3, *["b"] * 30), seed=0)
+
+
+def test_the_split_stays_what_it_was() -> None:
+    """Models are measured on the split that they were trained on, however long ago."""
+    found = digest(split(pictures({"nv": 90, "mel": 40, "df": 5}), seed=1))
+    assert found == "71275a3ede6e68d42a0723cadeff670737e6c535b51cff9f31392b69432e3dc3"
+
+
 def test_a_diagnosis_with_too_few_lesions_is_named() -> None:
     with pytest.raises(DataError, match=r"df \(3\)"):
         split(pictures({"nv": 100, "df": 3}), seed=0)
