@@ -253,9 +253,37 @@ class Manifest(Struct, frozen=True):
         return [c.id for c in self.classes if c.malignant]
 
     @property
+    def heatmap_doubt(self) -> Literal["no_better", "worse"] | None:
+        """How the heatmaps pointed at the lesion beside a guess at the picture's middle.
+
+        None where they did better, or where that was not measured. `web/src/reading.ts` says the
+        same.
+        """
+        gain = self._metric("heatmap_inside_over_centre")
+        if gain is None or gain.low > 0:
+            return None
+        return "worse" if gain.high < 0 else "no_better"
+
+    def of_verdict(self, share: Literal["sensitivity", "specificity"]) -> float | None:
+        """The verdict's sensitivity or specificity; None where there is no verdict.
+
+        On the test pictures; where that was not measured, on the calibration split, which set the
+        threshold. `web/src/reading.ts` chooses the same.
+        """
+        if measured := self._metric(f"malignant_{share}"):
+            return measured.value
+        if not self.operating_points:
+            return None
+        point = self.operating_points[0]
+        return point.sensitivity if share == "sensitivity" else point.specificity
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the graph that answers: what a report or a bug should name."""
         return self.files[MODEL_FILE]
+
+    def _metric(self, name: str) -> Metric | None:
+        return next((metric for metric in self.metrics if metric.name == name), None)
 
 
 @contextmanager

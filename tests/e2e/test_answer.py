@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
 from serving.ramp import RAMP
-from tests.artifact_factory import SEVEN, make_artifact
+from tests.artifact_factory import MEASURED, SEVEN, make_artifact
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS, draw_lesion, encode
 from tests.e2e.conftest import WARY, OpenPage
 from tests.e2e.server import served
@@ -75,6 +75,35 @@ def test_a_rare_benign_prediction_hides_no_likelier_malignant_one(
         expect(answer.locator("[data-slot=set-list]")).not_to_contain_text("Melanoma")
         if scripts:
             expect(answer.locator("[data-slot=map-class]")).to_have_value("mel")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_what_the_test_pictures_said_is_told(
+    browser: Browser, tmp_path: Path, scripts: bool
+) -> None:
+    make_artifact(tmp_path / "measured", name="measured", metrics=MEASURED)
+    with served(tmp_path) as address, browser.new_page(java_script_enabled=scripts) as page:
+        page.goto(address)
+        choose(page, lesion(HARMLESS_REDNESS))
+        analyse(page)
+        answer = page.locator("#answers")
+        expect(answer.locator("header [data-slot=text]")).to_contain_text("misses about 19.")
+        doubt = answer.locator("[data-slot=map-doubt]")
+        expect(doubt).to_contain_text("less well than a mere guess at the middle")
+        expect(doubt).to_be_visible()
+        reading = page.locator("#reading")
+        expect(reading).to_contain_text("catches about 81 of 100")
+        expect(reading).to_contain_text("calls about 42 suspicious")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_a_heatmap_of_which_nothing_is_known_is_not_doubted(
+    open_page: OpenPage, scripts: bool
+) -> None:
+    page, _ = open_page(java_script_enabled=scripts)
+    ask(page, "mobilenet", lesion())
+    expect(page.locator("#answers [data-part=map]")).to_contain_text("The map is coarse")
+    expect(page.locator("#answers [data-slot=map-doubt]").locator("visible=true")).to_have_count(0)
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from serving import manifest
-from serving.manifest import ArtifactError
-from tests.artifact_factory import make_artifact
+from serving.manifest import ArtifactError, Metric
+from tests.artifact_factory import MEASURED, make_artifact
 
 
 @pytest.fixture
@@ -87,6 +87,37 @@ def test_what_is_no_manifest_is_refused(folder: Path, content: bytes) -> None:
     (folder / "model.json").write_bytes(content)
     with pytest.raises(ArtifactError, match="not a manifest"):
         manifest.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "doubt"),
+    [
+        (0.01, 0.03, None),
+        (0.0, 0.02, "no_better"),
+        (-0.02, 0.0, "no_better"),
+        (-0.2, -0.1, "worse"),
+    ],
+)
+def test_a_heatmap_is_doubted_unless_the_whole_interval_is_above_a_guess(
+    low: float, high: float, doubt: str | None, tmp_path: Path
+) -> None:
+    gain = Metric(
+        name="heatmap_inside_over_centre", value=(low + high) / 2, low=low, high=high, n=9
+    )
+    assert make_artifact(tmp_path / "model", metrics=[gain]).heatmap_doubt == doubt
+    assert make_artifact(tmp_path / "model").heatmap_doubt is None
+
+
+def test_the_verdicts_figures_are_those_of_the_test_pictures_where_there_are_any(
+    tmp_path: Path,
+) -> None:
+    made = make_artifact(tmp_path / "model")
+    assert (made.of_verdict("sensitivity"), made.of_verdict("specificity")) == (0.95, 0.7)
+    tested = make_artifact(tmp_path / "model", metrics=MEASURED)
+    assert (tested.of_verdict("sensitivity"), tested.of_verdict("specificity")) == (0.81, 0.58)
+    kinds = [msgspec.structs.replace(c, malignant=False) for c in made.classes]
+    harmless = make_artifact(tmp_path / "model", classes=kinds, operating_points=[])
+    assert harmless.of_verdict("sensitivity") is None
 
 
 def test_nothing_inconsistent_is_saved(folder: Path) -> None:

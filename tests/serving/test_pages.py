@@ -13,10 +13,11 @@ from PIL import Image
 
 from serving.app import create_app
 from serving.inference import Upload
+from serving.languages import CODES, LANGUAGES
 from serving.pages import Assets, PageNotBuiltError, preview
 from serving.pictures import Limits
 from serving.settings import Settings
-from tests.artifact_factory import make_artifact
+from tests.artifact_factory import MEASURED, make_artifact
 from tests.drawings import SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
 
 Client = TestClient[Any]
@@ -48,6 +49,25 @@ def test_figures_are_rounded_as_the_scripts_round_them(tmp_path: Path, static: P
         page = client.get("/").text
     assert "catches about 95 of 100" in page
     assert "about 13 suspicious" in page
+
+
+def test_the_page_tells_what_the_test_pictures_said(tmp_path: Path, static: Path) -> None:
+    make_artifact(tmp_path / "model", metrics=MEASURED)
+    with TestClient(create_app(Settings(artifacts=tmp_path, workers=1), static)) as client:
+        mole = [("images", ("mole.jpg", encode(draw_lesion(1))))]
+        pages = {code: client.post(f"/?lang={code}", files=mole).text for code in CODES}
+    page = html.unescape(pages["en"])
+    assert "catches about 81 of 100" in page
+    assert "about 42 suspicious" in page
+    assert "misses about 19" in page
+    for code, shown in pages.items():
+        assert LANGUAGES[code].words["heatmap"]["worse"] in html.unescape(shown)
+
+
+def test_a_heatmap_of_which_nothing_is_known_is_not_doubted(client: Client) -> None:
+    page = html.unescape(client.post("/", files=[("images", ("mole.jpg", MELANOMA))]).text)
+    assert LANGUAGES["en"].words["heatmap"]["note"] in page
+    assert "middle of the picture" not in page
 
 
 def test_a_posted_form_is_answered_by_the_whole_page(client: Client) -> None:

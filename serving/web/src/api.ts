@@ -31,6 +31,14 @@ export interface ClassInfo {
   malignant: boolean;
 }
 
+/** A figure of the evaluation, with its 95 % interval. */
+export interface Metric {
+  name: string;
+  value: number;
+  low: number;
+  high: number;
+}
+
 /** What the page needs of a model's manifest, as `GET /api/v1/models/{name}` gives it. */
 export interface Manifest {
   name: string;
@@ -41,6 +49,8 @@ export interface Manifest {
   operating_points: { threshold: number; sensitivity: number; specificity: number }[];
   conformal: { alpha: number; counts: Record<string, number> };
   novelty_threshold: number;
+  /** How it did on pictures that it never saw; not kept with a result. */
+  metrics?: Metric[];
   training: { datasets: { name: string }[] };
   files: Record<string, string>;
 }

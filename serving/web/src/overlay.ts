@@ -2,7 +2,7 @@ import type { Manifest, Prediction } from "./api";
 import { isPart, paintHeatmap, place } from "./heatmap";
 import type { Picture } from "./picture";
 import { paintLegend } from "./ramp";
-import { classOf, ranked, stated } from "./reading";
+import { classOf, heatmapDoubt, ranked, stated } from "./reading";
 import { fill, inPercent, phrase, words } from "./words";
 
 /** Pixels: the tallest that a picture in portrait stands. */
@@ -41,6 +41,9 @@ export function layOver(
   place(canvas, view);
   place(part("map-view"), view);
   for (const name of ["map-view", "map-view-note"]) part(name).hidden = !isPart(view);
+  const doubt = heatmapDoubt(manifest);
+  part("map-doubt").hidden = !doubt;
+  part("map-doubt").textContent = doubt ? words.heatmap[doubt] : "";
   paintLegend(part<HTMLCanvasElement>("map-legend"));
   choice.replaceChildren(...ranked(prediction, manifest).map(([c]) => new Option(c.name, c.id)));
   choice.value = stated(prediction, manifest).id;

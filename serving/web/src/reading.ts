@@ -1,4 +1,4 @@
-import type { ClassInfo, Manifest, Prediction } from "./api";
+import type { ClassInfo, Manifest, Metric, Prediction } from "./api";
 import { exactPercent, fill, finePercent, percent, phrase, words } from "./words";
 
 export type Tone = "suspicious" | "uncertain" | "not_suspicious" | "plain" | "refused";
@@ -31,7 +31,7 @@ export function read(prediction: Prediction, manifest: Manifest): Reading {
     malignant: phrase(likeliestMalignant(prediction, manifest)?.name ?? ""),
     chance: finePercent(prediction.malignant_probability),
     line: exactPercent(point.threshold),
-    missed: Math.round((1 - point.sensitivity) * 100),
+    missed: Math.round((1 - (ofVerdict("sensitivity", manifest) ?? point.sensitivity)) * 100),
   };
   const { headline, text } = words.verdict[kind];
   return {
@@ -76,15 +76,39 @@ export function hasKinds(manifest: Manifest): boolean {
   return manifest.classes.some((c) => c.malignant) && !isBinary(manifest);
 }
 
+/**
+ * How the heatmaps pointed at the lesion beside a guess at the picture's middle; null where they did
+ * better, or where that was not measured. `serving/manifest.py` says the same.
+ */
+export function heatmapDoubt(manifest: Manifest): "no_better" | "worse" | null {
+  const gain = metricOf(manifest, "heatmap_inside_over_centre");
+  if (!gain || gain.low > 0) return null;
+  return gain.high < 0 ? "worse" : "no_better";
+}
+
 /** The words of "How to read the numbers", with the figures of one model. */
 export function readingNotes(manifest: Manifest): string[] {
-  const point = manifest.operating_points[0];
+  const sensitivity = ofVerdict("sensitivity", manifest);
+  const specificity = ofVerdict("specificity", manifest);
   const values = {
-    sensitivity: point ? Math.round(point.sensitivity * 100) : "–",
-    alarms: point ? Math.round((1 - point.specificity) * 100) : "–",
+    sensitivity: sensitivity === undefined ? "–" : Math.round(sensitivity * 100),
+    alarms: specificity === undefined ? "–" : Math.round((1 - specificity) * 100),
     coverage: percent(1 - manifest.conformal.alpha),
   };
   return words.reading.items.map((item) => fill(item.text, values));
+}
+
+/**
+ * The verdict's sensitivity or specificity on the test pictures; where that was not measured, on the
+ * calibration split, which set the threshold. `serving/manifest.py` chooses the same.
+ */
+function ofVerdict(share: "sensitivity" | "specificity", manifest: Manifest): number | undefined {
+  const measured = metricOf(manifest, `malignant_${share}`);
+  return measured?.value ?? manifest.operating_points[0]?.[share];
+}
+
+function metricOf(manifest: Manifest, name: string): Metric | undefined {
+  return manifest.metrics?.find((metric) => metric.name === name);
 }
 
 function likeliestMalignant(prediction: Prediction, manifest: Manifest): ClassInfo | undefined {
