@@ -87,7 +87,7 @@ def test_what_the_test_pictures_said_is_told(
         choose(page, lesion(HARMLESS_REDNESS))
         analyse(page)
         answer = page.locator("#answers")
-        expect(answer.locator("[data-slot=text]")).to_contain_text("misses about 19.")
+        expect(answer.locator("header [data-slot=text]")).to_contain_text("misses about 19.")
         doubt = answer.locator("[data-slot=map-doubt]")
         expect(doubt).to_contain_text("less well than a mere guess at the middle")
         expect(doubt).to_be_visible()
