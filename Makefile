@@ -98,9 +98,9 @@ evaluate: $(MADE)/all ## Measure artifacts/MODEL on the test split and write its
 bench: $(MADE)/all $(patsubst %,$(PEERS)/%/.made,lesionlens $(patsubst benchmarks/peers/%.txt,%,$(wildcard benchmarks/peers/*.txt))) ## The server beside what one would use instead, about an hour (Linux)
 	$(BIN)/python -m benchmarks.servers $(ARGS)
 
-bench-training: $(MADE)/all ## MODEL beside what one would use instead: feeding its training, and how fast its graph answers
+bench-training: $(MADE)/all $(WEB)/node_modules/.made ## MODEL beside what one would use instead: feeding its training, and how fast artifacts/MODEL answers (Linux)
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m benchmarks.data_wait model=$$m $(ARGS); \
-	  $(BIN)/python -m benchmarks.graphs model=$$m $(ARGS)); done
+	  $(BIN)/python -m benchmarks.graphs --artifact artifacts/$$m); done
 
 screenshots: $(MADE)/all $(PAGE) ## The page's main states as pictures in docs (needs Chromium)
 	$(BIN)/python -m tests.e2e.screenshots $(ARGS)

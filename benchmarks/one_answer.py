@@ -1,74 +1,77 @@
 """One graph alone in a process: how long an answer takes, and what the process holds in memory.
 
-`python -m benchmarks.one_answer serving FOLDER THREADS ANSWERS` is an artifact through the code
-that serves; `... torch FILE THREADS ANSWERS` is a saved network in eager PyTorch. Each imports only
-what its kind needs, so that the memory is what one would pay for it. It prints the median seconds
-of an answer to one picture, and the peak of the resident memory in bytes.
+`python -m benchmarks.one_answer serving FOLDER PICTURES SIDE ANSWERS THREADS` is an artifact
+through the code that serves; `... torch FILE ...` is a saved network in eager PyTorch. PICTURES is
+a file of bytes, each picture SIDE x SIDE x 3 of them. Each kind imports only what it needs, so that
+the memory is what one would pay for it. It answers every picture, then in turns so many more, and
+prints the probabilities, the median seconds of these, and the peak of the resident memory in bytes.
+Linux only. `wasm_answer.mjs` does the same in WebAssembly.
 """
 
 from __future__ import annotations
 
-import resource
+import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-WARM_UP = 10
-
-Answer = Callable[[], object]
+Answer = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+"""from one picture `[1, S, S, 3]` to its probabilities `[1, C]`"""
 
 
 def serving(folder: Path, threads: int) -> Answer:
-    """Probability, heatmap and novelty of one picture, from the artifact in `folder`."""
+    """Probability, heatmap and novelty, from the artifact in `folder`."""
     from serving.classifier import Classifier
 
     model = Classifier(folder, threads)
-    size = model.manifest.preprocessing.size
-    image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
-    return lambda: model.run(image)
+    return lambda image: model.run(image).probability
 
 
 def torch(file: Path, threads: int) -> Answer:
-    """Probability and heatmaps before their ReLU of one picture, from the network in `file`."""
+    """Probability and heatmaps before their ReLU, from the network in `file`."""
     import torch
 
     torch.set_num_threads(threads)
     # The file was written by the benchmark that started this process.
-    network, size = torch.load(file, weights_only=False)
-    image = torch.randint(0, 256, (1, size, size, 3), dtype=torch.uint8)
+    network = torch.load(file, weights_only=False)
 
     @torch.inference_mode()
-    def answer() -> object:
-        maps = network.feature_maps(image.permute(0, 3, 1, 2).float() / 255)[-1]
-        return network.head(maps).softmax(dim=1), network.class_activation(maps)
+    def answer(image: npt.NDArray[np.uint8]) -> Any:
+        pictures = torch.from_numpy(image).permute(0, 3, 1, 2).float() / 255
+        maps = network.feature_maps(pictures)[-1]
+        probability = network.head(maps).softmax(dim=1)
+        network.class_activation(maps)
+        return probability.numpy()
 
     return answer
 
 
 def main() -> None:
-    kind, place, threads, answers = sys.argv[1:]
+    kind, place, pictures, side, answers, threads = sys.argv[1:]
     answer = {"serving": serving, "torch": torch}[kind](Path(place), int(threads))
-    for _ in range(WARM_UP):
-        answer()
+    images = np.fromfile(pictures, np.uint8).reshape(-1, 1, int(side), int(side), 3)
+    probability = [answer(image)[0].tolist() for image in images]
     times = []
-    for _ in range(int(answers)):
+    for turn in range(int(answers)):
+        image = images[turn % len(images)]
         start = time.perf_counter()
-        answer()
+        answer(image)
         times.append(time.perf_counter() - start)
-    print(statistics.median(times), _peak())
+    told = {"seconds": statistics.median(times), "memory": _peak(), "probability": probability}
+    print(json.dumps(told))
 
 
 def _peak() -> int:
     """The most memory that was resident, in bytes."""
-    status = Path("/proc/self/status")
-    if not status.exists():  # macOS, where it is in bytes
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux's getrusage would count what the process that started this one held.
-    (line,) = (each for each in status.read_text().splitlines() if each.startswith("VmHWM"))
+    # getrusage would count what the process that started this one held.
+    status = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (each for each in status if each.startswith("VmHWM"))
     return 1024 * int(line.split()[1])
 
 

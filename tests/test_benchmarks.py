@@ -1,4 +1,4 @@
-"""The comparison of servers measures what it says."""
+"""The comparisons of servers and of graphs measure what they say."""
 
 from __future__ import annotations
 
@@ -9,15 +9,27 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+import torch
 
-from benchmarks import load, nothing
+from benchmarks import graphs, load, nothing
+from benchmarks.graphs import FLOAT, INTEGERS, STORED, TORCH, WASM, Measured
 from benchmarks.load import Answered, Task
 from benchmarks.measured import Cell, Estimate, median, rate
 from benchmarks.overload import Burst, Heads, told
 from benchmarks.processes import free_port
 from benchmarks.servers_report import Judged
+from serving import manifest as contract
+from serving.pictures import fit
+from serving.settings import CHECKOUT
+from tests.drawings import draw_lesion
 from tests.serving.live import wait_until
+from tests.training.drawn_networks import run
+from training.explanation import normalise
+from training.inputs import as_input
+from training.quantise import dequantise
 
 
 @pytest.fixture
@@ -191,3 +203,60 @@ def test_a_burst_is_told_beside_the_calm_before_and_behind_it() -> None:
     assert rows[1][3:6] == ["20.0", "1000.0 (1000.0 to 1000.0)", "30.0"]
     assert rows[1][6:] == ["4.0", "2.0, 9.0, 3", "200 MiB |"]
     assert rows[2][5:7] == ["0.0", ""]
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "cnn"])
+def test_a_graph_of_floats_and_a_network_are_what_a_shipped_artifact_is(name: str) -> None:
+    folder = CHECKOUT / "artifacts" / name
+    manifest, served = contract.load(folder), onnx.load(folder / contract.MODEL_FILE)
+    drawn = [draw_lesion(seed, 300, 225, redness=seed / 4) for seed in range(5)]
+    image = np.stack([fit(each, manifest.preprocessing)[0] for each in drawn])
+    wanted, floats = run(served, image), dequantise(served)
+    kinds = {each.data_type for each in floats.graph.initializer}
+    assert onnx.TensorProto.INT8 in {each.data_type for each in served.graph.initializer}
+    assert onnx.TensorProto.INT8 not in kinds
+    for one, other in zip(run(floats, image), wanted, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6, rtol=1e-6)
+    network = graphs.as_network(floats, manifest)
+    with torch.inference_mode():
+        maps = network.feature_maps(as_input(torch.from_numpy(image)))[-1]  # type: ignore[operator]
+        probability = network.head(maps).softmax(dim=1)  # type: ignore[operator]
+        heatmap = normalise(network.class_activation(maps))  # type: ignore[operator]
+    np.testing.assert_allclose(probability, wanted[0], atol=1e-5)
+    np.testing.assert_allclose(heatmap, wanted[1], atol=1e-3)
+
+
+def test_every_way_to_compute_an_artifact_is_measured_and_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # PyTorch's threads wait for each other in vain while other tests have the cores.
+    monkeypatch.setattr(graphs, "THREADS", 1)
+    measured = graphs.compare(CHECKOUT / "artifacts" / "cnn", answers=2, rounds=1)
+    ways = {where: [m.way for m in measured if m.where == where] for where in ("1 thread", WASM)}
+    assert ways["1 thread"] == [FLOAT, STORED, INTEGERS, TORCH]
+    assert ways[WASM] == ([FLOAT, STORED, INTEGERS] if graphs.can_run_wasm() else [])
+    for each in measured:
+        assert 0 < each.seconds < 60
+        assert each.memory > 1 << 20
+        assert each.apart < (0.1 if each.way == INTEGERS else 1e-4)
+
+
+@pytest.mark.parametrize("in_wasm", [True, False])
+def test_ways_to_compute_are_told_beside_floats_in_the_same_place(in_wasm: bool) -> None:
+    manifest = contract.load(CHECKOUT / "artifacts" / "cnn")
+    measured = [
+        Measured(FLOAT, "1 thread", 0.02, 100 << 20, 0.0),
+        Measured(TORCH, "1 thread", 0.04, 300 << 20, 2e-7),
+    ]
+    if in_wasm:
+        measured.append(Measured(FLOAT, WASM, 0.1, 80 << 20, 1e-7))
+        measured.append(Measured(INTEGERS, WASM, 0.2, 60 << 20, 0.02))
+    text = graphs.table(manifest, measured, "drawn pictures", answers=7, rounds=3)
+    assert text.startswith(f"# One answer: cnn, {manifest.preprocessing.size} px\n")
+    rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    assert rows[1] == "| PyTorch | 1 thread | 40.00 | 0.50 | 300 | 3.00 | 2e-07 |"
+    assert "stored as floats; what serves." in text
+    assert "- 8-bit weights" not in text
+    if in_wasm:
+        assert rows[3] == "| 8-bit integers | WebAssembly | 200.00 | 0.50 | 60 | 0.75 | 0.02 |"
+    assert ("WebAssembly is left out" in text) != in_wasm

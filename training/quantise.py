@@ -138,6 +138,35 @@ def _with_stored_weights(
     return result
 
 
+def dequantise(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with floats for the weights that it stores in 8 bits, for the same answers.
+
+    Raises:
+        ExportError: where it computes in integers, too, and so answers as no float graph does.
+    """
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        raise ExportError(
+            "the graph computes in 8-bit integers, and no float graph answers the same. Export it "
+            "with quantise.activations=false."
+        )
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    constants = {each.name: each for each in graph.initializer}
+    ending, made = "_quantized", set[str]()
+    for weight in [each for name, each in constants.items() if name.endswith(ending)]:
+        name = weight.name.removesuffix(ending)
+        scale = constants[f"{name}_scale"]
+        floats = numpy_helper.to_array(weight).astype(np.float32) * numpy_helper.to_array(scale)
+        weight.CopyFrom(numpy_helper.from_array(floats, name))
+        graph.initializer.remove(scale)
+        made |= {f"{name}_cast", name}
+    nodes = [node for node in graph.node if node.output[0] not in made]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return result
+
+
 class _Feed:
     """Hands over pictures batch by batch, as onnxruntime's calibration asks for them."""
 

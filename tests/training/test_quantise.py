@@ -16,7 +16,7 @@ from tests.drawings import draw_lesion
 from tests.training.drawn_networks import drawn, export, run
 from tests.training.drawn_sets import CONF
 from training.graph import ExportError, check, scale
-from training.quantise import QuantiseSettings, quantise
+from training.quantise import QuantiseSettings, dequantise, quantise
 from training.scaling import Scaling
 from training.train import plain
 
@@ -56,22 +56,7 @@ Pair = tuple[str, onnx.ModelProto, onnx.ModelProto]
 
 def trained(name: str) -> onnx.ModelProto:
     """The shipped graph with floats for weights, as it was before they were stored in 8 bits."""
-    model = onnx.load(CHECKOUT / "artifacts" / name / contract.MODEL_FILE)
-    graph = model.graph
-    constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
-    for node in list(graph.node):
-        if node.op_type not in ("Cast", "Mul") or not all(i in constants for i in node.input):
-            continue
-        floats = constants[node.input[0]].astype(np.float32)
-        for factor in node.input[1:]:
-            floats = floats * constants[factor]
-        constants[node.output[0]] = floats
-        graph.initializer.append(numpy_helper.from_array(floats, node.output[0]))
-        graph.node.remove(node)
-    used = {name for node in graph.node for name in node.input}
-    for stored in [each for each in graph.initializer if each.name not in used]:
-        graph.initializer.remove(stored)
-    return model
+    return dequantise(onnx.load(CHECKOUT / "artifacts" / name / contract.MODEL_FILE))
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -141,6 +126,11 @@ def test_it_answers_as_the_float_graph_does(pair: Pair) -> None:
 def test_it_is_a_third_of_the_size(pair: Pair) -> None:
     _, model, integers = pair
     assert integers.ByteSize() < 0.37 * model.ByteSize()
+
+
+def test_one_that_computes_in_integers_is_not_taken_for_stored_weights(pair: Pair) -> None:
+    with pytest.raises(ExportError, match="computes in 8-bit integers"):
+        dequantise(pair[2])
 
 
 def test_it_passes_the_checks_of_every_graph(pair: Pair) -> None:
