@@ -71,23 +71,30 @@ export: $(MADE)/all ## Turn the trained MODEL into artifacts/MODEL
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.export model=$$m $(ARGS)); done
 
 # Each run that ships, or that one of them goes on or learns from: made once, and resumed where it was interrupted.
-define run  # the model, the run's name, the runs before it, what it overrides
-runs/$(1)/$(2)/run.json: | $(MADE)/all $(patsubst %,runs/%/run.json,$(3))
+define run  # the model, the run's name, what must be there before it, what it overrides
+runs/$(1)/$(2)/run.json: | $(MADE)/all $(patsubst %,runs/%.json,$(3))
 	$$(BIN)/python -m training.train model=$(1) hydra.run.dir=$$(@D) $(4) $$(ARGS) \
 	  $$(addprefix ckpt_path=,$$(wildcard $$(@D)/checkpoints/last.ckpt))
 endef
-MOBILENETS := mobilenet/plain mobilenet/long mobilenet/taught
+MOBILENETS := $(patsubst %,mobilenet/%/run,plain long taught)
 $(eval $(call run,mobilenet,plain,,))
 $(eval $(call run,mobilenet,long,,experiment=long))
-$(eval $(call run,mobilenet,taught,mobilenet/plain mobilenet/long,experiment=taught))
-$(eval $(call run,mobilenet,shipped,$(MOBILENETS),experiment=shipped_mobilenet))
+$(eval $(call run,mobilenet,taught,mobilenet/plain/run mobilenet/long/run,experiment=taught))
+$(eval $(call run,mobilenet,larger,$(MOBILENETS),experiment=larger))
+$(eval $(call run,efficientnet_lite,first,,experiment=travel trainer.precision=bf16-mixed))
+$(eval $(call run,efficientnet_lite,second,efficientnet_lite/first/run,experiment=teacher))
+$(eval $(call run,mobilenet,shipped,mobilenet/larger/mobilenet/model efficientnet_lite/second/run,experiment=shipped_mobilenet))
 $(eval $(call run,cnn,shipped,$(MOBILENETS),experiment=shipped_cnn))
 
-shipped: runs/mobilenet/shipped/run.json runs/cnn/shipped/run.json ## Both models as they ship, from their first runs to their reports (seven hours on 4 cores)
-	$(BIN)/python -m training.export model=mobilenet run=runs/mobilenet/shipped checkpoint=last start_share=0.5 size=192 $(ARGS)
+runs/mobilenet/larger/mobilenet/model.json: | runs/mobilenet/larger/run.json
+	$(BIN)/python -m training.export model=mobilenet run=runs/mobilenet/larger checkpoint=last start_share=0.5 size=192 \
+	  artifacts=runs/mobilenet/larger $(ARGS)
+
+shipped: runs/mobilenet/shipped/run.json runs/cnn/shipped/run.json ## Both models as they ship, from their first runs to their reports (a night on 4 cores)
+	$(BIN)/python -m training.export model=mobilenet run=runs/mobilenet/shipped checkpoint=last start_share=0.3 $(ARGS)
 	$(BIN)/python -m training.compare model=mobilenet $(ARGS)
 	$(BIN)/python -m training.export model=cnn run=runs/cnn/shipped checkpoint=last $(ARGS)
-	$(MAKE) evaluate MODEL="mobilenet cnn"
+	$(MAKE) evaluate MODEL="mobilenet cnn" ARGS="$(ARGS)"
 
 compare: $(MADE)/all ## Compare finished runs of MODEL on the validation split, for the report
 	@set -e; for m in $(MODEL); do (set -x; $(BIN)/python -m training.compare model=$$m $(ARGS)); done

@@ -36,7 +36,6 @@ from training.data.sets import read_travel
 from training.data.splits import digest
 from training.finished import (
     RunError,
-    is_mixed,
     learned_before,
     load_network,
     read_config,
@@ -205,8 +204,7 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
     network = load_network(trained, files, len(answers.classes), recipe.start_share)
-    renewed = resized or is_mixed(files, recipe.start_share)
-    if renewed:
+    if resized:
         title = f"{recipe.name}: renewing the norms"
         renew(network, learned_from.drawn(config.norms.pictures, _BATCH, _SEED, title))
     prior = np.exp(log_prior(learned_from.labels))
@@ -242,7 +240,7 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
         away = answer(listed, (cache.pixels[p] for p in _batches(len(listed))), away_name)
     classes = [each.id for each in answers.classes]
     return _Measured(
-        recipe, runs, files, split_digest, classes, home, away, away_name, akin, renewed
+        recipe, runs, files, split_digest, classes, home, away, away_name, akin, resized
     )
 
 

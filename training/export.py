@@ -47,7 +47,6 @@ from training.finished import (
     RunError,
     checkpoint_files,
     find_run,
-    is_mixed,
     learned_before,
     load_network,
     read_config,
@@ -131,7 +130,7 @@ def export(config: DictConfig) -> Path:
     network = cast(Network, loaded)
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
-    if resized or is_mixed(chosen, config.start_share):
+    if resized:
         title = "renewing the norms"
         seen = learned_from.drawn(config.norms.pictures, _BATCH, config.seed, title)
         renew(loaded, seen)

@@ -157,8 +157,9 @@ def load_network(
     started from the same weights it answers about as well as the networks together would, at the
     cost of one (Wortsman et al., "Model soups", ICML 2022). Of a run that went on from others,
     `start_share` of these weights is mixed in again, which keeps what the run forgot (Wortsman et
-    al., "Robust fine-tuning of zero-shot models", CVPR 2022). What its norms have
-    counted is of no use where it `is_mixed`: `training.norms.renew` it.
+    al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+    What its norms have counted is mixed like all else, and serves better than what
+    `training.norms.renew` finds on pictures without augmentation.
 
     Raises:
         RunError: where a checkpoint cannot be read, they are not of the same network, or the run
@@ -180,11 +181,6 @@ def load_network(
     own = network.state_dict()
     network.load_state_dict({key: value.to(own[key].dtype) for key, value in weights.items()})
     return network.eval()
-
-
-def is_mixed(checkpoints: Sequence[Path], start_share: float = 0.0) -> bool:
-    """Whether the weights of `load_network` are none that a run counted its norms with."""
-    return len(set(checkpoints)) > 1 or bool(start_share)
 
 
 def _mean(

@@ -17,7 +17,6 @@ from training.data.sets import Pictures
 from training.data.splits import digest
 from training.finished import (
     RunError,
-    is_mixed,
     load_network,
     mean_of,
     read_config,
@@ -42,8 +41,6 @@ class Member(NamedTuple):
     """of the pictures that it takes, in pixels"""
     origin: str
     """what to write down about it"""
-    renews: bool = False
-    """whether its norms are to be renewed before it teaches"""
     runs: Sequence[Path] = ()
     """that its weights are of"""
     datasets: Sequence[Dataset] = ()
@@ -149,7 +146,6 @@ def _of_runs(files: Sequence[Path], pictures: Pictures, joined: Tensor, fit: str
         joined=joined,
         side=int(trained.model.preprocessing.size),
         origin=f"{trained.model.name}, {mean_of(files)}",
-        renews=is_mixed(files),
         runs=runs,
     )
 

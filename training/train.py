@@ -42,13 +42,12 @@ from training.finished import (
 )
 from training.labels import DataError
 from training.learner import Learner
-from training.norms import renew
 from training.start import read_artifact, start_from_artifact
 from training.teacher import Member, Teacher, load_teacher
 from training.weights import WeightsError, start_from
 
 _BATCH = 64
-"""Pictures that norms are renewed or restored on at a time."""
+"""Pictures that norms are restored on at a time."""
 
 
 def train(config: DictConfig) -> float:
@@ -75,8 +74,6 @@ def train(config: DictConfig) -> float:
     if before is not None:
         refuse_another(before, beginning)
     data = read_data(config, pictures, answers, teacher)
-    if teacher is not None:
-        _renew_norms(teacher, config, pictures, answers, data)
     begun = _start(config, answers, pictures, data, split_digest, before)
     # From here on a picture is a row of the cache and a class.
     del pictures
@@ -111,20 +108,6 @@ def train(config: DictConfig) -> float:
     best = Path(checkpoint.best_model_path)
     _end(finished, run_dir, config.model.name, best)
     return finished.best_score
-
-
-def _renew_norms(
-    teacher: Teacher, config: DictConfig, pictures: Pictures, answers: Answers, data: PictureData
-) -> None:
-    """Renews the norms of those that teach, on pictures of the side that they take."""
-    for member in teacher.members:
-        if not member.renews:
-            continue
-        seen = data.train
-        if seen.side != member.side:
-            seen = decode(config, pictures, answers, member.side).part("train")
-        title = "renewing the teacher's norms"
-        renew(member.network, seen.drawn(config.norms.pictures, _BATCH, config.seed, title))
 
 
 class _Start(NamedTuple):

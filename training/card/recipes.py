@@ -51,11 +51,12 @@ def section(comparison: Comparison | None) -> str:
 
 def _norms(comparison: Comparison) -> str:
     """Whose norms were renewed: all, some or nobody's."""
-    kept = [f"“{recipe.name}”" for recipe in comparison.recipes if not recipe.renewed]
-    if len(kept) == len(comparison.recipes):
+    renewed = [f"“{recipe.name}”" for recipe in comparison.recipes if recipe.renewed]
+    if not renewed:
         return ""
-    but = f" (but not of {either(kept, 'and')})" if kept else ""
-    return f"with their norms renewed{but}, "
+    some = len(renewed) < len(comparison.recipes)
+    whose = f"the norms of {either(renewed, 'and')}" if some else "their norms"
+    return f"with {whose} renewed, "
 
 
 def _name(recipe: RecipeFigures) -> str:
