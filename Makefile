@@ -86,6 +86,7 @@ $(eval $(call run,efficientnet_lite,second,efficientnet_lite/first/run,experimen
 $(eval $(call run,mobilenet,shipped,mobilenet/larger/mobilenet/model efficientnet_lite/second/run,experiment=shipped_mobilenet))
 $(eval $(call run,cnn,shipped,$(MOBILENETS),experiment=shipped_cnn))
 
+runs/efficientnet_lite/first/run.json: | $(MADE)/teacher
 runs/mobilenet/larger/mobilenet/model.json: | runs/mobilenet/larger/run.json
 	$(BIN)/python -m training.export model=mobilenet run=runs/mobilenet/larger checkpoint=last start_share=0.5 size=192 \
 	  artifacts=runs/mobilenet/larger $(ARGS)
@@ -151,6 +152,11 @@ $(MADE)/serving: pyproject.toml constraints.txt | $(MADE)/venv
 $(MADE)/torch: constraints.txt | $(MADE)/venv
 	@echo 'Installing torch'
 	$(PIP) --no-deps torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@touch $@
+
+$(MADE)/teacher: pyproject.toml constraints.txt | $(MADE)/all
+	@echo 'Installing the weights that a teacher starts from'
+	$(PIP) -e '.[teacher]'
 	@touch $@
 
 $(MADE)/all: pyproject.toml constraints.txt $(MADE)/torch | $(MADE)/venv

@@ -59,6 +59,17 @@ from training.train import (
 _TOLD_OF_THE_FIRST = ("data", "architecture", "preprocessing.size", "epochs", "optimizer.lr")
 """Choices of the recipe that is compared with none."""
 
+_TOLD_OF_THE_NEXT = (
+    "preprocessing.size",
+    "epochs",
+    "mixup",
+    "optimizer.lr",
+    "teacher.networks",
+    "teacher.share",
+    "outline_weight",
+)
+"""Choices of one that is compared with its start."""
+
 _BATCH = 64
 _SEED = 0
 """Of what is drawn by chance: the same runs give the same figures."""
@@ -315,11 +326,19 @@ def _melanoma(answered: _Answered) -> Measure:
 
 
 def _changed(own: _Measured, other: _Measured | None) -> list[str]:
-    """What was done otherwise; a mean over several runs is told by what is in it."""
+    """What was done otherwise; a mean over several runs is told by what is in it.
+
+    What is nothing but a start is told as such, and what is compared with one by what it did.
+    """
+    if own.recipe.start_share == 1:
+        return [f"what {_mean(own)} went on from"]
+    mine = choices(own.runs[0])
+    if other is not None and other.recipe.start_share == 1 and len(own.runs) == 1:
+        told = [f"{name} {mine[name]}" for name in _TOLD_OF_THE_NEXT if mine.get(name)]
+        return [_mean(own), *told, *_mixed(own.recipe)]
     several = any(len(each.runs) > 1 for each in (own, other) if each is not None)
     if several or (other is not None and own.runs == other.runs):
         return [_mean(own), *_mixed(own.recipe)]
-    mine = choices(own.runs[0])
     if other is None:
         told = [f"{name} {mine[name]}" for name in _TOLD_OF_THE_FIRST if name in mine]
     else:
