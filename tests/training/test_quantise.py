@@ -189,10 +189,10 @@ def integers_of(model: onnx.ModelProto, weight: str) -> np.ndarray:
 
 def test_seven_bits_are_for_dense_layers_only(pair: Pair) -> None:
     name, _, integers = pair
-    dense = {"mobilenet": "features.5.conv.0.0", "cnn": "convolutions.2.0"}[name]
+    dense = {"mobilenet": "features.9.conv.0.0", "cnn": "convolutions.2.0"}[name]
     assert np.abs(integers_of(integers, f"network.{dense}.weight").astype(int)).max() == 64
     if name == "mobilenet":
-        depthwise = integers_of(integers, "network.features.5.conv.1.0.weight")
+        depthwise = integers_of(integers, "network.features.9.conv.1.0.weight")
         assert np.abs(depthwise.astype(int)).max() == 127
 
 
