@@ -392,6 +392,24 @@ def test_the_card_says_what_trained_it_and_for_how_long(
     assert "Best val/auroc" not in card.write(of_another, evaluation, {}, ["again"])
 
 
+def test_the_card_says_whom_the_model_learned_from(
+    manifest: Manifest, evaluation: Evaluation
+) -> None:
+    def told(config: dict[str, object]) -> str:
+        training = msgspec.structs.replace(manifest.training, config={"seconds": 60.0, **config})
+        told_of = msgspec.structs.replace(manifest, training=training)
+        return card.write(told_of, evaluation, {}, ["again"])
+
+    taught: dict[str, object] = {"model": {"teacher": {"networks": "drawn, seven", "share": 0.7}}}
+    text = told(taught)
+    assert "Learned from | drawn, seven, beside the labels" in text
+    assert "Time of training | 1 min, without that of what it learned from |" in text
+    text = told({**taught, "gone_on_from_artifact": "drawn"})
+    assert "1 min, without that of the model it went on from and of what it learned from |" in text
+    for config in ({}, {"model": {"teacher": None}}):
+        assert "Learned from |" not in told(config)
+
+
 def test_classes_with_few_pictures_are_marked(text: str, evaluation: Evaluation) -> None:
     few = [c for c in evaluation.classes if c.pictures < 30]
     many = [c for c in evaluation.classes if c.pictures >= 30]

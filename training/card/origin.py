@@ -46,10 +46,15 @@ def section(manifest: Manifest) -> str:
         share = record.get("start_share")
         mixed = f"; {share:.0%} of these weights is mixed in again" if share else ""
         facts.append(["Went on from", f"{start}{mixed}"])
+    taught = OmegaConf.select(OmegaConf.create(record), "model.teacher.networks")
+    if taught:
+        facts.append(["Learned from", f"{taught}, beside the labels"])
     if "seconds" in record:
         seconds = sum(float(run["seconds"]) for run in [*runs, *before])
-        behind = ", without that of the model it went on from" * ("gone_on_from_artifact" in record)
-        facts.append(["Time of training", f"{_duration(seconds)}{behind}"])
+        others = ["the model it went on from"] * ("gone_on_from_artifact" in record)
+        others += ["what it learned from"] * bool(taught)
+        without = f", without that of {' and of '.join(others)}" if others else ""
+        facts.append(["Time of training", f"{_duration(seconds)}{without}"])
     # The score is one checkpoint's; a mean, or half a start, has another.
     if "best_score" in record and chosen == ["best"] and not record.get("start_share"):
         facts.append([f"Best {record['scored_by']}", f"{float(record['best_score']):.3f}"])
