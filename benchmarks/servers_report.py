@@ -203,6 +203,7 @@ def _throughput(found: Comparison) -> list[str]:
         f"With {clients} clients; a single figure is of {RATIO_CLIENTS}.",
         f"`{NOTHING.name}` reads a body and answers: what the generator can send. While",
         f"LesionLens answered, the generator computed for at most {100 * share:.0f} % of the time.",
+        "The bare limit has its turn after each figure of LesionLens, whose server then rests.",
         "",
         "| | " + " | ".join(ORDER) + " |",
         _line(len(ORDER) + 1),
@@ -292,7 +293,9 @@ def _profile(found: Comparison) -> list[str]:
 
 
 def _systems(found: Comparison) -> list[str]:
-    return list(dict.fromkeys(cell.system for cell in found.cells))
+    there = {cell.system for cell in found.cells}
+    every = (*(system.name for system in SERVERS), BARE, NOTHING.name)
+    return [name for name in every if name in there]
 
 
 def _cells(found: Comparison, system: str, kind: str, clients: int) -> list[measured.Cell]:
