@@ -42,7 +42,7 @@ def start_from(
         WeightsError: where they cannot be read or fetched, or do not fit the network.
     """
     if not file and not package and not url:
-        return "from scratch"
+        return "scratch"
     if file or package:
         path = Path(file).expanduser() if file else _packaged(str(package))
         state = _read(path)

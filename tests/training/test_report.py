@@ -344,6 +344,25 @@ def test_the_card_says_whether_the_heatmaps_beat_a_guess(
     assert text.count("Do not take it for where the lesion is.") == warned
 
 
+@pytest.mark.parametrize(
+    ("blank", "said"),
+    [
+        (0, None),
+        (3, "3 of 900 maps (less than 1 %) have no evidence at all:"),
+        (450, "**450 of 900 maps (50 %) have no evidence at all**:"),
+    ],
+)
+def test_maps_without_evidence_are_told_in_bold_where_they_are_many(
+    manifest: Manifest, evaluation: Evaluation, blank: int, said: str | None
+) -> None:
+    figures = msgspec.structs.replace(looked(BELOW, LIKE_THE_MIDDLE), blank=blank)
+    text = card.write(manifest, msgspec.structs.replace(evaluation, heatmaps=figures), {}, [""])
+    if said is None:
+        assert "no evidence at all" not in text
+    else:
+        assert f"\n{said}" in text
+
+
 def test_other_clinics_have_a_table_beside_the_test_split(
     text: str, manifest: Manifest, evaluation: Evaluation
 ) -> None:
@@ -406,8 +425,7 @@ def test_the_card_says_whom_the_model_learned_from(
     assert "Time of training | 1 min, without that of what it learned from |" in text
     text = told({**taught, "gone_on_from_artifact": "drawn"})
     assert "1 min, without that of the model it went on from and of what it learned from |" in text
-    for config in ({}, {"model": {"teacher": None}}):
-        assert "Learned from |" not in told(config)
+    assert "Learned from |" not in told({"model": {"teacher": None}})
 
 
 def test_classes_with_few_pictures_are_marked(text: str, evaluation: Evaluation) -> None:

@@ -73,7 +73,7 @@ def test_a_fetch_that_fails_says_what_to_do(
 
 
 def test_neither_is_from_scratch() -> None:
-    assert start_from(MobileNetV2(7), None, None) == "from scratch"
+    assert start_from(MobileNetV2(7), None, None) == "scratch"
 
 
 def test_an_efficientnet_lite_takes_the_names_of_its_ports(tmp_path: Path) -> None:

@@ -10,6 +10,9 @@ from training.heatmaps import Guessed, HeatmapFigures
 from training.metrics import Evaluation
 from training.plots.canvas import Plot
 
+_MANY_BLANK = 0.1
+"""share of maps without evidence from which on it is told in bold"""
+
 
 def section(evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
     """Both measures beside both guesses, and in words whether the heatmaps are any better."""
@@ -60,11 +63,13 @@ def _of_blank(figures: HeatmapFigures) -> list[str]:
     """How many maps say nothing; nothing where none do."""
     if not figures.blank:
         return []
-    share = percent(figures.blank / figures.pictures)
+    share = figures.blank / figures.pictures
+    told_share = percent(share) if share >= 0.01 else "less than 1 %"
+    mark = "**" if share >= _MANY_BLANK else ""
     return [
-        f"**{figures.blank} of {figures.pictures} maps ({share}) have no evidence at all**: no "
-        "region raised the class's score. They count as the whole picture, and what would be "
-        "blurred is drawn by chance; the rows of maps with evidence leave them out."
+        f"{mark}{figures.blank} of {figures.pictures} maps ({told_share}) have no evidence at "
+        f"all{mark}: no region raised the class's score. They count as the whole picture, and "
+        "what would be blurred is drawn by chance; the rows of maps with evidence leave them out."
     ]
 
 
