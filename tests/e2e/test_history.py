@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Download, FilePayload, Page, Route, expect
+from playwright.sync_api import Browser, Download, FilePayload, Page, Route, expect
 
+from tests.artifact_factory import MEASURED, make_artifact
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
 from tests.e2e.conftest import OpenPage
+from tests.e2e.server import served
 from tests.e2e.test_layout import overhang, violations
 from tests.e2e.uploads import analyse, choose, lesion, no_lesion
 
@@ -79,6 +81,38 @@ def test_two_results_of_a_spot_stand_side_by_side(open_page: OpenPage) -> None:
     right.get_by_role("combobox").select_option(index=0)
     expect(right.locator("[data-slot=headline]")).to_contain_text("Mole")
     assert violations(page) == []
+
+
+def test_what_is_known_of_heatmaps_stands_beside_each(browser: Browser, tmp_path: Path) -> None:
+    worse = "less well than a mere guess at the middle"
+    make_artifact(tmp_path / "measured", name="measured", metrics=MEASURED)
+    with (
+        served(tmp_path) as address,
+        browser.new_context(base_url=address, locale="en-GB") as context,
+    ):
+        page = context.new_page()
+        keep(page, "knee")
+        page.wait_for_selector("#reports [data-ready]", state="attached")
+        expect(page.locator("#reports figure").last).to_contain_text(worse)
+        keep(page, "knee")
+        texts = [export(page)]
+        page.get_by_role("button", name="Compare").click()
+        notes = page.locator("[data-slot=map-notes]")
+        expect(notes.first).to_be_hidden()
+        page.get_by_label("Show where the model looked").check()
+        for side in (notes.first, notes.last):
+            expect(side).to_be_visible()
+            expect(side).to_contain_text(worse)
+        with browser.new_context(base_url=address, locale="en-GB") as elsewhere:
+            other = elsewhere.new_page()
+            other.goto("/history")
+            other.set_input_files("#import", files=[exported(texts[0].encode())])
+            expect(other.get_by_role("status")).to_contain_text("2 ")
+            texts.append(export(other))
+    for text in texts:
+        for result in json.loads(text)["results"]:
+            (metric,) = result["manifest"]["metrics"]
+            assert metric["name"] == "heatmap_inside_over_centre"
 
 
 def test_what_was_exported_can_be_imported_elsewhere(open_page: OpenPage) -> None:

@@ -49,7 +49,7 @@ export interface Manifest {
   operating_points: { threshold: number; sensitivity: number; specificity: number }[];
   conformal: { alpha: number; counts: Record<string, number> };
   novelty_threshold: number;
-  /** How it did on pictures that it never saw; not kept with a result. */
+  /** How it did on pictures that it never saw; of these a result keeps how its heatmaps pointed. */
   metrics?: Metric[];
   training: { datasets: { name: string }[] };
   files: Record<string, string>;

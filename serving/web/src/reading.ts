@@ -3,6 +3,9 @@ import { exactPercent, fill, finePercent, percent, phrase, words } from "./words
 
 export type Tone = "suspicious" | "uncertain" | "not_suspicious" | "plain" | "refused";
 
+/** The metric that says how heatmaps point beside a guess; it is kept with a result. */
+export const HEATMAP_GAIN = "heatmap_inside_over_centre";
+
 /** What a prediction says, in words: the first thing that a person reads. */
 export interface Reading {
   tone: Tone;
@@ -81,9 +84,16 @@ export function hasKinds(manifest: Manifest): boolean {
  * better, or where that was not measured. `serving/manifest.py` says the same.
  */
 export function heatmapDoubt(manifest: Manifest): "no_better" | "worse" | null {
-  const gain = metricOf(manifest, "heatmap_inside_over_centre");
+  const gain = metricOf(manifest, HEATMAP_GAIN);
   if (!gain || gain.low > 0) return null;
   return gain.high < 0 ? "worse" : "no_better";
+}
+
+/** What must stand beside a heatmap of the class `name`: that it is blank, and how well such maps point. */
+export function heatmapNotes(manifest: Manifest, name: string, hasEvidence: boolean): string {
+  const doubt = heatmapDoubt(manifest);
+  const none = hasEvidence ? "" : fill(words.heatmap.none, { name: phrase(name) });
+  return [none, doubt ? words.heatmap[doubt] : ""].filter(Boolean).join(" ");
 }
 
 /** The words of "How to read the numbers", with the figures of one model. */

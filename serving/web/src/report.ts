@@ -1,6 +1,6 @@
 import type { Answered, Card } from "./card";
 import { paintHeatmap, place } from "./heatmap";
-import { classOf, hasKinds, ranked, read, stated } from "./reading";
+import { classOf, hasKinds, heatmapNotes, ranked, read, stated } from "./reading";
 import { decimal, exactPercent, fill, finePercent, moment, percent, phrase, words } from "./words";
 
 /** The most classes whose probability is printed: the report is one page. */
@@ -103,7 +103,9 @@ function make(answered: Answered): Report {
     put("map-title", fill(words.report.map, { name: phrase(about.name) }));
     const canvas = slot<HTMLCanvasElement>("heatmap");
     place(canvas, prediction.view);
-    painted = paintHeatmap(canvas, heatmap);
+    painted = paintHeatmap(canvas, heatmap).then((hasEvidence) => {
+      put("map-notes", heatmapNotes(manifest, about.name, hasEvidence));
+    });
   }
   // A picture that this browser cannot show is left out, and the rest is printed.
   const shown = pictures.catch(() => slot("picture").closest("div")?.remove());

@@ -1,5 +1,5 @@
 import { clearHeatmap, paintHeatmap, place } from "../heatmap";
-import { ranked, stated } from "../reading";
+import { heatmapNotes, ranked, stated } from "../reading";
 import { fill, moment, percent, translate, words } from "../words";
 import type { Result } from "./result";
 import { chanceOf, headlineOf } from "./telling";
@@ -45,7 +45,9 @@ export function makeComparison(
     fillThis();
   });
   showMap.addEventListener("change", () => {
-    for (const side of sides) slot(side, "map").hidden = !showMap.checked;
+    for (const side of sides) {
+      for (const name of ["map", "map-notes"]) slot(side, name).hidden = !showMap.checked;
+    }
   });
 }
 
@@ -53,7 +55,8 @@ function fillSide(side: HTMLElement, result: Result, urlOf: (blob: Blob) => stri
   const { prediction } = result;
   const manifest = translate(result.manifest);
   const picture = slot<HTMLImageElement>(side, "picture");
-  picture.src = urlOf(result.picture);
+  const url = urlOf(result.picture);
+  picture.src = url;
   picture.alt = fill(words.history.picture_alt, { date: moment(new Date(result.date)) });
   slot(side, "headline").textContent = headlineOf(result);
   slot(side, "malignant").textContent = chanceOf(result);
@@ -71,8 +74,13 @@ function fillSide(side: HTMLElement, result: Result, urlOf: (blob: Blob) => stri
   );
   const canvas = slot<HTMLCanvasElement>(side, "map");
   clearHeatmap(canvas);
+  const notes = slot(side, "map-notes");
+  notes.textContent = "";
   const map = prediction.refused ? undefined : prediction.heatmaps?.[about.id];
   if (!map) return;
   place(canvas, prediction.view);
-  void paintHeatmap(canvas, map);
+  void paintHeatmap(canvas, map).then((hasEvidence) => {
+    // Another may have been chosen meanwhile.
+    if (picture.src === url) notes.textContent = heatmapNotes(manifest, about.name, hasEvidence);
+  });
 }

@@ -144,6 +144,11 @@ function readManifest(value: unknown): Manifest {
     }),
     conformal: { alpha: number(alpha), counts: numbers(counts) },
     novelty_threshold: number(it["novelty_threshold"]),
+    // Results that were kept earlier have none.
+    metrics: list(it["metrics"] ?? []).map((entry) => {
+      const { name, value, low, high } = record(entry);
+      return { name: string(name), value: number(value), low: number(low), high: number(high) };
+    }),
     training: {
       datasets: list(record(it["training"])["datasets"]).map((entry) => ({
         name: string(record(entry)["name"]),

@@ -1,4 +1,5 @@
 import type { ClassInfo, Manifest, Prediction } from "../api";
+import { HEATMAP_GAIN } from "../reading";
 
 /** A result that was kept, as this browser stores it. */
 export interface Result {
@@ -90,6 +91,9 @@ function essence(manifest: Manifest): Manifest {
     })),
     conformal: { alpha: manifest.conformal.alpha, counts: { ...manifest.conformal.counts } },
     novelty_threshold: manifest.novelty_threshold,
+    metrics: (manifest.metrics ?? [])
+      .filter(({ name }) => name === HEATMAP_GAIN)
+      .map(({ name, value, low, high }) => ({ name, value, low, high })),
     training: { datasets: manifest.training.datasets.map(({ name }) => ({ name })) },
     files: { "model.onnx": manifest.files["model.onnx"] ?? "" },
   };
