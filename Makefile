@@ -35,8 +35,9 @@ help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'Variables: PYTHON=$(PYTHON)  HOST=127.0.0.1  PORT=8000  MODEL="$(MODEL)"'
-	@echo '  ARGS="..."       passed on to data, train, sweep, export, compare, evaluate, bench-training (Hydra:'
-	@echo '                   trainer=gpu seed=1), to bench (--help lists what it takes), and to screenshots'
+	@echo '  ARGS="..."       passed on to train, sweep, export, shipped, compare, evaluate, bench-training (Hydra:'
+	@echo '                   trainer=gpu seed=1), and to data, bench, screenshots, lighthouse, check-deploy'
+	@echo '                   (--help lists what each takes)'
 	@echo '  TESTS="..."      passed on to pytest (tests/serving -k upload)'
 	@echo "  TORCH_INDEX=...  where torch comes from: PyTorch's CPU index spares a machine without a GPU"
 	@echo '                   gigabytes of CUDA; its address stands on the install page of pytorch.org'

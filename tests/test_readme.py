@@ -58,13 +58,13 @@ def _rows(found: Any) -> Iterator[tuple[str, str]]:
     for name, error in (("likeliest class", "error"), ("malignant", "malignant_error")):
         chance = calibration[f"{error}_by_chance"]
         figure = f"{_interval(calibration[error])}, {chance:.3f}"
-        yield f"calibration error, {name}, and what chance leaves at most", figure
+        yield f"calibration error, {name}; the most that chance explains", figure
     yield "Brier score", _interval(calibration["brier"])
     yield "truth in the prediction set (aim 0.90)", _interval(sets["coverage"])
     yield "classes in the prediction set, mean", _interval(sets["mean_size"], 2)
     yield "refused as unlike any lesion", _interval(found["refused"])
     yield (
-        "heatmap inside the lesion, less a guess at the middle",
+        "share of the heatmap inside the lesion, minus that of a guess at the middle",
         _interval(seen["inside"]["over_centre"]),
     )
     yield "each lesion once: balanced accuracy", _interval(lesions["balanced_accuracy"])
