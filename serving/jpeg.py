@@ -9,6 +9,8 @@ import re
 
 import msgspec
 
+from serving.heads import MOST_PARTS, refuse_above
+
 _EOI, _SOS = 0xD9, 0xDA
 _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -29,7 +31,11 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 def layout(data: bytes) -> Layout:
-    """The layout of the JPEG file `data`; of one that cannot be followed, what it takes at most."""
+    """The layout of the JPEG file `data`; of one that cannot be followed, what it takes at most.
+
+    Raises:
+        HeadError: where it has too many parts.
+    """
     try:
         return _layout(data)
     except IndexError:  # it ends within its head, which the decoder will refuse
@@ -39,7 +45,9 @@ def layout(data: bytes) -> Layout:
 def _layout(data: bytes) -> Layout:
     scans, components, progressive, samples = 0, 0, False, 3.0
     place = 2
+    markers = 0
     while found := _MARKER.search(data, place):
+        refuse_above(markers := markers + 1, MOST_PARTS)
         place = found.end()
         marker = data[place - 1]
         if marker == _EOI:

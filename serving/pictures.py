@@ -10,9 +10,9 @@ from __future__ import annotations
 import io
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import msgspec
 import numpy as np
@@ -20,6 +20,8 @@ import numpy.typing as npt
 import pillow_heif
 from PIL import AvifImagePlugin, ExifTags, Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin
 
+from serving import heads
+from serving.avif import AvifError, coded_pixels
 from serving.jpeg import Layout, layout
 from serving.manifest import Preprocessing
 from serving.memory import Room
@@ -36,6 +38,8 @@ SUFFIXES = frozenset(
 Reason = Literal["empty", "too_many_bytes", "not_a_picture", "too_many_pixels", "damaged"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
+T = TypeVar("T")
+
 Pixels = npt.NDArray[np.uint8]
 View = tuple[float, float, float, float]
 
@@ -48,6 +52,8 @@ Image.MAX_IMAGE_PIXELS = None
 pillow_heif.register_heif_opener(
     thumbnails=False, depth_images=False, aux_images=False, decode_threads=1
 )
+
+heads.limit_directories()
 
 # libavif would start one for each core of the machine.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
@@ -64,6 +70,9 @@ _PER_PIXEL_OF: dict[str, dict[Kind, int]] = {
     "HEIF": {"plain": 16, "layered": 22, "deep": 22},
 }
 """the same where the decoder itself keeps the whole picture, too"""
+
+_MOST_RUN_LENGTH = 1_000_000
+"""pixels of a run-length encoded BMP, which Pillow decodes in Python"""
 
 _TILE_WIDTH, _TILE_LENGTH = TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH
 
@@ -219,9 +228,10 @@ def _opened(
             f"The file is larger than {limits.max_bytes / 1e6:g} MB, the most that is accepted. "
             "Save the picture smaller or as JPEG.",
         )
+    _refuse_many_parts(heads.check, data)
     with _open(data) as image:
         width, height = image.size
-        pixels = max(width * height, _pixels_of_a_tile(image))
+        pixels = max(width * height, _pixels_of_a_tile(image), _pixels_of_avif(image, data))
         if pixels > limits.max_pixels or max(width, height) > limits.max_side:
             raise PictureError(
                 "too_many_pixels",
@@ -229,7 +239,13 @@ def _opened(
                 f"{limits.max_pixels / 1e6:g} megapixels and {limits.max_side} pixels a side are "
                 "accepted. Save it smaller.",
             )
-        jpeg = layout(data) if image.format in ("JPEG", "MPO") else None
+        if _is_run_length(image) and pixels > _MOST_RUN_LENGTH:
+            raise PictureError(
+                "too_many_pixels",
+                f"The BMP of {width} x {height} pixels is run-length encoded, as which at most "
+                f"{_MOST_RUN_LENGTH / 1e6:g} megapixels are read. Save it as PNG.",
+            )
+        jpeg = _refuse_many_parts(layout, data) if image.format in ("JPEG", "MPO") else None
         if jpeg and jpeg.scans > limits.max_scans:
             raise PictureError(
                 "damaged",
@@ -257,6 +273,13 @@ def _opened(
             yield image, (width, height)
 
 
+def _refuse_many_parts(look: Callable[[bytes], T], data: bytes) -> T:
+    try:
+        return look(data)
+    except heads.HeadError as error:
+        raise PictureError("damaged", f"The file {error}. Save the picture again.") from error
+
+
 def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
@@ -274,6 +297,30 @@ def _pixels_of_a_tile(image: Image.Image) -> int:
         return 0
     sides = [image.tag_v2.get(tag, 0) for tag in (_TILE_WIDTH, _TILE_LENGTH)]
     return math.prod(sides) if all(isinstance(side, int) for side in sides) else 0
+
+
+def _pixels_of_avif(image: Image.Image, data: bytes) -> int:
+    """What an AVIF is decoded by; its head may tell fewer pixels than its pictures have.
+
+    Raises:
+        PictureError: where that cannot be told.
+    """
+    if image.format != "AVIF":
+        return 0
+    try:
+        coded = coded_pixels(data)
+    except AvifError as error:
+        raise PictureError(
+            "not_a_picture", f"The AVIF {error}, which is not read here. Save it as JPEG or PNG."
+        ) from error
+    # Colours, their mask and, where there is one, a smaller picture are as large as the head tells.
+    return max(*coded, sum(coded) // 3, 0)
+
+
+def _is_run_length(image: Image.Image) -> bool:
+    return image.format == "BMP" and any(
+        tile.codec_name == "bmp_rle" for tile in getattr(image, "tile", ())
+    )
 
 
 def _bytes_to_decode(image: Image.Image, pixels: int, jpeg: Layout | None) -> int:

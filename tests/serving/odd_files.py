@@ -120,6 +120,47 @@ def exif_of_any_size() -> bytes:
     return _with_exif(b"Exif\0\0II*\0" + struct.pack("<I", 8) + entry + bytes(4))
 
 
+def jpeg_with(segments: bytes) -> bytes:
+    """A lesion as JPEG with `segments` at its head."""
+    jpeg = encode(LESION)
+    return jpeg[:2] + segments + jpeg[2:]
+
+
+def exif_in_pieces(count: int) -> bytes:
+    """A JPEG whose EXIF says nothing in many segments."""
+    return jpeg_with(b"\xff\xe1\x00\x09Exif\0\0 " * count)
+
+
+def exif_of_numbers(count: int) -> bytes:
+    """A TIFF's directory, as EXIF holds one, whose orientation is so many numbers."""
+    entry = struct.pack("<HHHII", 1, ExifTags.Base.Orientation, _SHORT, count, 26)
+    return b"II*\0" + struct.pack("<I", 8) + entry + bytes(4) + bytes(2 * count)
+
+
+def gif_of_comments(count: int) -> bytes:
+    """A GIF with comments of a letter each before its picture."""
+    gif = encode(LESION.convert("P"), "GIF")
+    head = 13 + (3 << (gif[10] & 7) + 1)
+    return gif[:head] + b"!\xfe\x01x\0" * count + gif[head:]
+
+
+def run_length_bmp(width: int, height: int) -> bytes:
+    """A BMP of one colour whose rows are ended after their first pixel."""
+    palette = bytes(4 * 256)
+    offset = 14 + 40 + len(palette)
+    rows = b"\1\0\0\0" * height + b"\0\1"
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    return struct.pack("<2sIHHI", b"BM", offset + len(rows), 0, 0, offset) + info + palette + rows
+
+
+def avif_that_tells(width: int, height: int, side: int) -> bytes:
+    """An AVIF of `side` x `side` pixels whose head tells another size."""
+    data = encode(Image.new("RGB", (side, side), "tan"), "AVIF", speed=10)
+    told = data.replace(struct.pack(">II", side, side), struct.pack(">II", width, height))
+    assert told != data
+    return told
+
+
 def nested_xmp(depth: int = 10_000) -> bytes:
     """A PNG whose XMP is XML nested `depth` deep."""
     xml = b"<x>" * depth + b"</x>" * depth
