@@ -22,7 +22,7 @@ COPY --from=page /source/serving/static ./serving/static
 RUN python -m venv --without-pip /opt/lesionlens \
  && pip --python /opt/lesionlens/bin/python --no-cache-dir --disable-pip-version-check \
     install --quiet --no-compile -c constraints.txt ".${EXTRAS:+[$EXTRAS]}" \
- && /opt/lesionlens/bin/python -m serving.modules
+ && /opt/lesionlens/bin/python -P -m serving.modules
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin lesionlens
@@ -37,6 +37,6 @@ WORKDIR /opt/lesionlens
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
-  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
+  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + (os.environ.get('LESIONLENS_PORT') or os.environ['PORT']) + '/healthz', timeout=4)"]
 # PORT is the platform's to say; without a shell between, its signals reach the server.
 CMD ["lesionlens", "serve", "--host", "0.0.0.0"]

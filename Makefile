@@ -175,7 +175,7 @@ $(PEERS)/lesionlens/.made: pyproject.toml constraints.txt $(PAGE) $(wildcard ser
 	@echo 'Installing what a server needs, apart, as the Dockerfile does'
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile -c constraints.txt .
-	cd $(@D) && bin/python -m serving.modules
+	$(@D)/bin/python -P -m serving.modules
 	@touch $@
 
 $(PEERS)/%/.made: benchmarks/peers/%.txt

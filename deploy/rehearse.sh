@@ -62,7 +62,7 @@ say 'stage packages'
   bare "$PYTHON" -m venv --without-pip "$work/opt"
   bare "$PYTHON" -m pip --python "$work/opt/bin/python" --no-cache-dir --disable-pip-version-check \
     install --quiet --no-compile -c constraints.txt "." # EXTRAS is empty
-  bare "$work/opt/bin/python" -m serving.modules
+  bare "$work/opt/bin/python" -P -m serving.modules
 )
 
 say 'the last stage'
