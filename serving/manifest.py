@@ -16,6 +16,9 @@ FILE_NAME = "model.json"
 MODEL_FILE = "model.onnx"
 PREPROCESS_FILE = "preprocess.onnx"
 
+NO_SUCH_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""what msgspec raises over a file that is not as its type says, in text or in how deep it goes"""
+
 
 class ArtifactError(Exception):
     """A model's folder that cannot be served; the message names the file and what to do."""
@@ -316,7 +319,7 @@ def load(folder: Path) -> Manifest:
     _check_version(path, data)
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
+    except NO_SUCH_JSON as error:
         raise ArtifactError(
             f"{path}: not a manifest of schema {SCHEMA_VERSION}: {error}. Export the model again."
         ) from error
@@ -355,7 +358,7 @@ def _check_version(path: Path, data: bytes) -> None:
 
     try:
         version = msgspec.json.decode(data, type=Version).schema_version
-    except msgspec.DecodeError as error:
+    except NO_SUCH_JSON as error:
         raise ArtifactError(f"{path}: not a manifest: {error}. Export the model again.") from error
     if version != SCHEMA_VERSION:
         raise ArtifactError(
