@@ -342,10 +342,11 @@ def save(manifest: Manifest, folder: Path) -> Manifest:
 def hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file in `folder` and below but the manifest itself, by relative path."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / FILE_NAME)
-    return {p.relative_to(folder).as_posix(): _sha256(p) for p in files}
+    return {p.relative_to(folder).as_posix(): sha256(p) for p in files}
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """SHA-256 of the file at `path`, of which only a piece is held at a time."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
