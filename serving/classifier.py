@@ -19,7 +19,7 @@ from serving.manifest import (
     telling_what_cannot_be_read,
 )
 from serving.manifest import load as load_manifest
-from serving.onnx_file import keeps_data_elsewhere
+from serving.onnx_file import needs
 from serving.pictures import Pixels
 
 Floats = npt.NDArray[np.float32]
@@ -53,9 +53,13 @@ class Classifier:
         self.folder = folder
         self.manifest = load_manifest(folder)
         with telling_what_cannot_be_read():
-            self._session = _session(folder / MODEL_FILE, self.manifest.digest, threads)
-            graphs = [folder / name for name in (MODEL_FILE, PREPROCESS_FILE)]
-            self.bytes = sum(file.stat().st_size for file in graphs)
+            # The other one is for who runs them elsewhere.
+            graph, other = (
+                _read(folder / name, self.manifest.files[name])
+                for name in (MODEL_FILE, PREPROCESS_FILE)
+            )
+        self.bytes = len(graph) + len(other)
+        self._session = _session(folder / MODEL_FILE, graph, threads)
         _check_graph(folder / MODEL_FILE, self._session, self.manifest)
 
     def run(self, pixels: Pixels) -> Outputs:
@@ -112,26 +116,38 @@ def load_all(
     return models
 
 
-def _session(path: Path, digest: str, threads: int) -> onnxruntime.InferenceSession:
+def _read(path: Path, digest: str) -> bytes:
+    """The graph at `path`, which needs nothing but ONNX's own operators."""
+    graph = path.read_bytes()
+    # The very bytes that are loaded: the file may be written anew while it is read.
+    if hashlib.sha256(graph).hexdigest() != digest:
+        raise ArtifactError(f"{path}: was changed while it was loaded. Load it again.")
+    try:
+        needed = needs(graph)
+    except ValueError as error:
+        raise ArtifactError(f"{path}: is no ONNX file: {error}. Export the model again.") from error
+    if needed.other_file:
+        raise ArtifactError(
+            f"{path}: keeps weights in another file, which it names by a path. Export the model "
+            "into one file."
+        )
+    if needed.domains or needed.functions:
+        domains = ", ".join(map(repr, sorted(needed.domains)))
+        found = f"operators of {domains}" if domains else "functions of its own"
+        raise ArtifactError(
+            f"{path}: has {found}, which not every runtime knows. Export the model with the "
+            "operators of ONNX itself alone."
+        )
+    return graph
+
+
+def _session(path: Path, graph: bytes, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Spinning threads would take the cores that decode the next picture.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    graph = path.read_bytes()
-    # The very bytes that are loaded: the file may be written anew while it is read.
-    if hashlib.sha256(graph).hexdigest() != digest:
-        raise ArtifactError(f"{path}: was changed while it was loaded. Load it again.")
-    try:
-        elsewhere = keeps_data_elsewhere(graph)
-    except ValueError as error:
-        raise ArtifactError(f"{path}: is no ONNX file: {error}. Export the model again.") from error
-    if elsewhere:
-        raise ArtifactError(
-            f"{path}: keeps weights in another file, which it names by a path. Export the model "
-            "into one file."
-        )
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no public base class

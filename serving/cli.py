@@ -15,6 +15,8 @@ import click
 import msgspec
 from click.core import ParameterSource
 
+from serving import hangup
+
 if TYPE_CHECKING:
     from serving.settings import Settings
 
@@ -85,6 +87,7 @@ def main() -> None:
 )
 def serve(host: str | None, port: int | None) -> None:
     """Serve the page and the API."""
+    hangup.hold()
     # numpy would start one for each core of the machine, which no picture needs.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with _plain_errors():

@@ -150,18 +150,22 @@ class Inference:
         _end("wait", asked)
         decoded = [self._decode(each) for each in asked]
         _end("decode", asked)
-        usable = [found for found in decoded if not isinstance(found, PictureError)]
+        usable = [
+            (each, *found)
+            for each, found in zip(asked, decoded, strict=True)
+            if not isinstance(found, PictureError)
+        ]
         answers: Iterator[Prediction] = iter(())
         if usable:
-            names, prepared, measures = zip(*usable, strict=True)
-            for each in asked:
-                each.stages.together = len(usable)
+            going, names, prepared, measures = zip(*usable, strict=True)
+            for each in going:
+                each.stages.together = len(going)
             outputs = infer(model, prepared)
-            _end("infer", asked)
+            _end("infer", going)
             answers = iter(
                 read(model.manifest, names, prepared, measures, outputs, heatmaps=heatmaps)
             )
-            _end("render", asked)
+            _end("render", going)
         return [found if isinstance(found, PictureError) else next(answers) for found in decoded]
 
     def _decode(self, asked: Asked) -> tuple[str, Prepared, Measures] | PictureError:
@@ -197,9 +201,13 @@ class Inference:
         visit = visits.current()
 
         def note(answers: asyncio.Future[list[Prediction]]) -> None:
-            if not answers.cancelled() and answers.exception() is None:
-                stages = [each.stages for each in asked]
+            stages = [each.stages for each in asked]
+            if answers.cancelled():
+                return
+            if answers.exception() is None:
                 visit.note(model.manifest, answers.result(), stages)
+            else:
+                visit.note_stages(stages)
 
         answers = self._batches.gather(asked)
         answers.add_done_callback(note)

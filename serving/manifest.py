@@ -16,6 +16,9 @@ FILE_NAME = "model.json"
 MODEL_FILE = "model.onnx"
 PREPROCESS_FILE = "preprocess.onnx"
 
+NO_SUCH_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""what msgspec raises over a file that is not as its type says, in text or in how deep it goes"""
+
 
 class ArtifactError(Exception):
     """A model's folder that cannot be served; the message names the file and what to do."""
@@ -316,7 +319,7 @@ def load(folder: Path) -> Manifest:
     _check_version(path, data)
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
+    except NO_SUCH_JSON as error:
         raise ArtifactError(
             f"{path}: not a manifest of schema {SCHEMA_VERSION}: {error}. Export the model again."
         ) from error
@@ -339,10 +342,11 @@ def save(manifest: Manifest, folder: Path) -> Manifest:
 def hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file in `folder` and below but the manifest itself, by relative path."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / FILE_NAME)
-    return {p.relative_to(folder).as_posix(): _sha256(p) for p in files}
+    return {p.relative_to(folder).as_posix(): sha256(p) for p in files}
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """SHA-256 of the file at `path`, of which only a piece is held at a time."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -355,7 +359,7 @@ def _check_version(path: Path, data: bytes) -> None:
 
     try:
         version = msgspec.json.decode(data, type=Version).schema_version
-    except msgspec.DecodeError as error:
+    except NO_SUCH_JSON as error:
         raise ArtifactError(f"{path}: not a manifest: {error}. Export the model again.") from error
     if version != SCHEMA_VERSION:
         raise ArtifactError(

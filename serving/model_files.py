@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +18,7 @@ from litestar.response import File, Response
 from serving.api import find_model, refusals
 from serving.built_files import is_known
 from serving.inference import Inference
+from serving.manifest import sha256
 from serving.problems import ProblemError
 
 FILES = "/api/v1/models/{name}/files"
@@ -48,7 +52,7 @@ _CHUNK = 1 << 16
             media_type="application/octet-stream",
             description="The bytes of the file; a plot comes as `image/png`",
         ),
-        **refusals("unknown_model", "unknown_file"),
+        **refusals("unknown_model", "unknown_file", "changed_file"),
     },
 )
 async def get_model_file(
@@ -64,6 +68,7 @@ async def get_model_file(
     path, headers = _find(inference, name, file)
     if is_known(headers["etag"], request.headers.get("if-none-match", "")):
         return Response(None, status_code=304, headers=headers)
+    await _check(path, headers)
     return File(
         path,
         headers=headers,
@@ -85,6 +90,7 @@ async def head_model_file(
     path, headers = _find(inference, name, file)
     if is_known(headers["etag"], request.headers.get("if-none-match", "")):
         return Response(None, status_code=304, headers=headers)
+    await _check(path, headers)
     length = {"content-length": str(path.stat().st_size), "content-type": _kind(path)}
     return Response(None, headers={**headers, **length})
 
@@ -94,15 +100,44 @@ def _find(inference: Inference, name: str, file: Path) -> tuple[Path, dict[str, 
     model = find_model(inference, name)
     place = file.as_posix().lstrip("/")
     digest = model.manifest.files.get(place)
-    path = model.folder / place
-    if digest is None or not path.is_file():
+    if digest is None:
         raise ProblemError(
             "unknown_file",
             f"{model.manifest.name} has no file of this name. The `files` of "
             f"/api/v1/models/{model.manifest.name} lists those that there are.",
         )
     # The address stays when a new model comes under its name.
-    return path, {"cache-control": "no-cache", "etag": f'"{digest}"'}
+    return model.folder / place, {"cache-control": "no-cache", "etag": _tag(digest)}
+
+
+async def _check(path: Path, headers: Mapping[str, str]) -> None:
+    """That the file is the one that was loaded, as its tag says."""
+    if _tag(await asyncio.to_thread(_digest, path)) != headers["etag"]:
+        raise ProblemError(
+            "changed_file",
+            f"{path.name} was changed on this server after the model was loaded, and what it is "
+            "now is not loaded. Ask again once the server has loaded its models anew.",
+        )
+
+
+def _digest(path: Path) -> str | None:
+    """SHA-256 of the file as it is now; None where it cannot be read."""
+    try:
+        info = path.stat()
+        mark = (info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino)
+        return _digest_once(path, mark)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _digest_once(path: Path, mark: tuple[int, ...]) -> str:
+    """SHA-256 of the file; `mark` tells one that was written again from the one before."""
+    return sha256(path)
+
+
+def _tag(digest: str | None) -> str:
+    return f'"{digest}"'
 
 
 def _kind(path: Path) -> str:

@@ -7,37 +7,62 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 _FIELDS: dict[str, dict[int, str]] = {
-    "model": {7: "graph", 20: "training", 25: "function"},
+    "model": {7: "graph", 8: "opset", 20: "training"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "training": {1: "graph", 2: "graph"},
-    "function": {7: "node", 11: "attribute"},
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {},
+    "opset": {},
 }
-"""by kind of message, the fields that hold tensors somewhere below, and their kinds"""
+"""by kind of message, the fields that hold what is looked for somewhere below, and their kinds"""
+
+_FUNCTIONS = 25
+"""field of a model"""
+
+_DOMAINS = {"opset": 1, "node": 7}
+"""by kind of message, the field that names the domain of operators"""
 
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 """fields of a tensor"""
 
+_ONNX = ("", "ai.onnx")
+"""ONNX's own domain, by both its names"""
 
-def keeps_data_elsewhere(model: bytes) -> bool:
-    """Whether any tensor of the ONNX file `model` is in another file, whose path it gives.
+
+class Needs(msgspec.Struct):
+    """What a graph needs that is neither in its file nor an operator of ONNX itself."""
+
+    other_file: bool = False
+    domains: set[str] = msgspec.field(default_factory=set)
+    functions: bool = False
+
+
+def needs(model: bytes) -> Needs:
+    """What the ONNX file `model` needs: data elsewhere, foreign operators, functions of its own.
 
     Raises:
         ValueError: where `model` is no ONNX file.
     """
+    needs = Needs()
     left: list[tuple[str, memoryview]] = [("model", memoryview(model))]
     while left:
         kind, message = left.pop()
         for field, value in _fields(message):
             if kind == "tensor" and field in (_EXTERNAL_DATA, _DATA_LOCATION) and value:
-                return True
-            if below := _FIELDS[kind].get(field):
+                needs.other_file = True
+            elif kind == "model" and field == _FUNCTIONS:
+                needs.functions = True
+            elif field == _DOMAINS.get(kind):
+                needs.domains.add(bytes(value).decode("utf-8", "replace"))
+            elif below := _FIELDS[kind].get(field):
                 left.append((below, value))
-    return False
+    needs.domains.difference_update(_ONNX)
+    return needs
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from markdown_it.utils import EnvType, OptionsDict
 from PIL import Image
 
 from serving.classifier import Classifier
+from serving.manifest import NO_SUCH_JSON
 
 FOLDER = "report"
 CARD = f"{FOLDER}/README.md"
@@ -66,11 +68,12 @@ class Measured(msgspec.Struct, frozen=True):
 
 def measured(model: Classifier) -> Measured | None:
     """The figures of the model's report; None where it has none that can be read."""
-    if METRICS not in model.manifest.files:
+    digest = model.manifest.files.get(METRICS)
+    if digest is None:
         return None
     try:
-        return msgspec.json.decode((model.folder / METRICS).read_bytes(), type=Measured)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(_read(model.folder / METRICS, digest), type=Measured)
+    except (OSError, *NO_SUCH_JSON):
         return None
 
 
@@ -82,16 +85,18 @@ def card(model: Classifier, address: str, table: str) -> str | None:
     words.
     """
     digest = model.manifest.files.get(CARD)
-    return digest and _render(model.folder, digest, address, table)
+    if digest is None:
+        return None
+    try:
+        return _render(model.folder, digest, address, table)
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 @lru_cache(maxsize=64)
-def _render(folder: Path, digest: str, address: str, table: str) -> str | None:
+def _render(folder: Path, digest: str, address: str, table: str) -> str:
     """The card in `folder`; `digest` tells one that was made again from the one before."""
-    try:
-        text = (folder / CARD).read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
+    text = _read(folder / CARD, digest).decode("utf-8").replace("\r\n", "\n")
     markdown = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Card).enable("table")
     env = {"folder": folder / FOLDER, "address": address, "table": table, "tables": 0}
     # The page has the title, and says more of what the model is.
@@ -104,6 +109,18 @@ def _render(folder: Path, digest: str, address: str, table: str) -> str | None:
         made.append(f"<details><summary>{html.escape(summary)}</summary>{inside}</details>")
         made.append(markdown.render(after, env))
     return "".join(made)
+
+
+def _read(path: Path, digest: str) -> bytes:
+    """The bytes of a file of a loaded model.
+
+    Raises:
+        OSError: where it cannot be read, or was changed since.
+    """
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise OSError(f"{path}: was changed after the model was loaded")
+    return data
 
 
 class _Card(RendererHTML):

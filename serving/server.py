@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import socket
 import sys
-import threading
 import time
 from contextlib import suppress
 from types import FrameType
@@ -16,6 +14,7 @@ from types import FrameType
 import uvicorn
 from litestar import Litestar
 
+from serving import hangup
 from serving.admission import Admission
 from serving.connections import connection_class
 from serving.following import noting
@@ -71,6 +70,7 @@ class Server(uvicorn.Server):
         self._stop: tuple[int, FrameType | None] | None = None
         self._stop_by = 0.0
         self._loading: asyncio.Task[None] | None = None
+        self._must_load = False
 
     @property
     def stopped_by(self) -> int | None:
@@ -85,10 +85,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Also listens for SIGHUP."""
         await super().startup(sockets)
-        in_terminal = sys.stdin is not None and sys.stdin.isatty()
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if hasattr(signal, "SIGHUP") and in_main_thread and not in_terminal:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._load_models)
+        hangup.answer(self._load_models)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins to drain, or ends at once where it does already."""
@@ -111,14 +108,21 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def _load_models(self) -> None:
+        self._must_load = True
         if self._loading is None or self._loading.done():
             self._loading = asyncio.create_task(self._load())
 
     async def _load(self) -> None:
-        try:
-            await asyncio.to_thread(self._inference.load)
-        except ArtifactError as error:
-            _log.error("The models stay as they are: %s", error)
-        else:
-            names = ", ".join(manifest.name for manifest in self._inference.manifests)
-            _log.info("Models: %s", names)
+        """Loads once more where that was asked for meanwhile: it may have read what is old."""
+        while self._must_load:
+            self._must_load = False
+            try:
+                await asyncio.to_thread(self._inference.load)
+            except ArtifactError as error:
+                _log.error("The models stay as they are: %s", error)
+            except Exception as error:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                _log.error("The models stay as they are: %s", reason)
+            else:
+                names = ", ".join(manifest.name for manifest in self._inference.manifests)
+                _log.info("Models: %s", names)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
@@ -27,7 +27,9 @@ class Traces:
     """
 
     def __init__(self, settings: Settings) -> None:
-        resource = Resource.create({"service.name": "lesionlens"})
+        named = Resource.create({"service.name": "lesionlens"})
+        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
+        resource = named.merge(OTELResourceDetector().detect())
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         address = settings.traces_endpoint.rstrip("/") + "/v1/traces"
         exporter = OTLPSpanExporter(address, timeout=_PATIENCE)

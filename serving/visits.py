@@ -31,7 +31,7 @@ class Visit(msgspec.Struct, kw_only=True):
 
     `route` is its address as it is declared, since the one that was asked may hold a name.
     `problem` names what was wrong, if anything; `parent` is the trace that it is a part of;
-    `stages` are those of the request, and not of its pictures.
+    `stages` are those of the request, and of its pictures only where it was not answered.
     """
 
     id: str = msgspec.field(default_factory=lambda: secrets.token_hex(8))
@@ -56,6 +56,11 @@ class Visit(msgspec.Struct, kw_only=True):
         """Keeps what its pictures were answered."""
         for prediction, timed in zip(predictions, stages, strict=True):
             self.answers.append(Answer(manifest, prediction, timed.done, timed.together))
+
+    def note_stages(self, stages: Iterable[Stages]) -> None:
+        """Keeps what its pictures have been through, one of which kept it from an answer."""
+        for timed in stages:
+            self.stages.extend(timed.done)
 
 
 Watcher = Callable[[Visit], None]

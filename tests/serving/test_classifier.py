@@ -15,10 +15,10 @@ from serving.manifest import ArtifactError
 from tests.artifact_factory import SEVEN, TWO, classifier_graph, make_artifact
 
 
-def replace_graph(folder: Path, graph: onnx.ModelProto) -> None:
+def replace_graph(folder: Path, graph: onnx.ModelProto, name: str = "model.onnx") -> None:
     """Another graph with the right hash."""
     loaded = manifest.load(folder)
-    onnx.save(graph, folder / "model.onnx")
+    (folder / name).write_bytes(graph.SerializeToString())
     manifest.save(loaded, folder)
 
 
@@ -114,8 +114,46 @@ def test_a_graph_with_an_unknown_operator_is_refused(tmp_path: Path) -> None:
     graph.graph.node.append(helper.make_node("Magic", ["image"], ["spell"], domain="elsewhere"))
     graph.opset_import.append(helper.make_opsetid("elsewhere", 1))
     replace_graph(tmp_path, graph)
-    with pytest.raises(ArtifactError, match="onnxruntime cannot load it"):
+    with pytest.raises(ArtifactError, match=r"model\.onnx: has operators of 'elsewhere'"):
         Classifier(tmp_path)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("name", ["model.onnx", "preprocess.onnx"])
+def test_a_graph_with_an_operator_that_onnxruntime_alone_knows_is_refused(
+    tmp_path: Path, name: str, declared: bool
+) -> None:
+    make_artifact(tmp_path)
+    graph = onnx.load(tmp_path / name)
+    (output, *_) = graph.graph.output
+    graph.graph.node.append(
+        helper.make_node("Gelu", [output.name], ["unused"], domain="com.microsoft")
+    )
+    if declared:
+        graph.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    replace_graph(tmp_path, graph, name)
+    with pytest.raises(ArtifactError, match=rf"{name}: has operators of 'com\.microsoft'"):
+        Classifier(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "preprocess.onnx"])
+def test_a_graph_with_functions_of_its_own_is_refused(tmp_path: Path, name: str) -> None:
+    make_artifact(tmp_path)
+    graph = onnx.load(tmp_path / name)
+    same = helper.make_node("Identity", ["a"], ["b"])
+    opsets = [helper.make_opsetid("", 18)]
+    graph.functions.append(helper.make_function("", "Own", ["a"], ["b"], [same], opsets))
+    replace_graph(tmp_path, graph, name)
+    with pytest.raises(ArtifactError, match=rf"{name}: has functions of its own"):
+        Classifier(tmp_path)
+
+
+def test_onnxs_own_operators_may_be_named_by_their_domain(tmp_path: Path) -> None:
+    make_artifact(tmp_path)
+    graph = classifier_graph(SEVEN, 64)
+    graph.opset_import[0].domain = "ai.onnx"
+    replace_graph(tmp_path, graph)
+    assert Classifier(tmp_path).manifest.class_ids
 
 
 def with_weights_elsewhere(place: str) -> onnx.ModelProto:
@@ -137,12 +175,11 @@ def with_weights_elsewhere(place: str) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("place", ["initializer", "node", "branch"])
-def test_a_graph_that_names_another_file_is_refused(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("name", ["model.onnx", "preprocess.onnx"])
+def test_a_graph_that_names_another_file_is_refused(tmp_path: Path, place: str, name: str) -> None:
     make_artifact(tmp_path)
-    loaded = manifest.load(tmp_path)
-    (tmp_path / "model.onnx").write_bytes(with_weights_elsewhere(place).SerializeToString())
-    manifest.save(loaded, tmp_path)
-    with pytest.raises(ArtifactError, match=r"model\.onnx: keeps weights in another file"):
+    replace_graph(tmp_path, with_weights_elsewhere(place), name)
+    with pytest.raises(ArtifactError, match=rf"{name}: keeps weights in another file"):
         Classifier(tmp_path)
 
 

@@ -339,10 +339,9 @@ def _from_the_future(folder: Path) -> None:
     path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
 
 
-def _with_a_custom_operator() -> onnx.ModelProto:
+def _with_an_unknown_operator(domain: str) -> onnx.ModelProto:
     graph = classifier_graph(SEVEN, 64)
-    graph.graph.node.append(helper.make_node("Magic", ["image"], ["spell"], domain="elsewhere"))
-    graph.opset_import.append(helper.make_opsetid("elsewhere", 1))
+    graph.graph.node.append(helper.make_node("Magic", ["image"], ["spell"], domain=domain))
     return graph
 
 
@@ -372,7 +371,8 @@ def _with_weights_elsewhere() -> onnx.ModelProto:
         (_remove, "model.onnx: listed in model.json, but missing"),
         (_put(classifier_graph(SEVEN, 32)), "model.onnx: image is"),
         (_put(classifier_graph(TWO, 64)), "but mobilenet's manifest asks for"),
-        (_put(_with_a_custom_operator()), "model.onnx: onnxruntime cannot load it"),
+        (_put(_with_an_unknown_operator("elsewhere")), "model.onnx: has operators of 'elsewhere'"),
+        (_put(_with_an_unknown_operator("")), "model.onnx: onnxruntime cannot load it"),
         (_put(_with_weights_elsewhere()), "model.onnx: keeps weights in another file"),
         (_put(_that_cannot_run()), "model.onnx: onnxruntime cannot run it"),
         (_from_the_future, "schema version 2, but this program reads 1"),

@@ -49,3 +49,11 @@ def test_pictures_that_go_together_are_timed_so(inference: Inference) -> None:
     for each in pair:
         assert [stage.name for stage in each.stages.done] == ["wait", "decode", "infer", "render"]
         assert each.stages.together == 2
+
+
+def test_a_refused_picture_is_timed_as_far_as_it_went(inference: Inference) -> None:
+    bad, good = asked(inference, b"words", PICTURES[0])
+    inference.answer_each([bad, good])
+    assert [stage.name for stage in bad.stages.done] == ["wait", "decode"]
+    assert [stage.name for stage in good.stages.done] == ["wait", "decode", "infer", "render"]
+    assert good.stages.together == 1

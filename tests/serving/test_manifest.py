@@ -82,7 +82,11 @@ def test_a_wrong_manifest_is_refused_with_the_field(
         manifest.load(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+DEEP = b'{"name": ' + b"[" * 100_000
+NOT_UTF8 = b'{"schema_version": 1, "name": "\xff"}'
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", DEEP, NOT_UTF8])
 def test_what_is_no_manifest_is_refused(folder: Path, content: bytes) -> None:
     (folder / "model.json").write_bytes(content)
     with pytest.raises(ArtifactError, match="not a manifest"):

@@ -63,6 +63,14 @@ def test_each_stage_of_each_picture_is_timed(measured: Client) -> None:
     assert value(measured, "lesionlens_batch_size_count") == 3
 
 
+def test_what_a_refused_picture_cost_is_timed(measured: Client) -> None:
+    post(measured, MOLE[: len(MOLE) // 2])
+    assert value(measured, "lesionlens_problems_total", reason="damaged") == 1
+    for stage, times in {"wait": 1, "decode": 1, "infer": 0, "render": 0}.items():
+        assert value(measured, "lesionlens_stage_seconds_count", stage=stage) == times
+    assert value(measured, "lesionlens_stage_seconds_sum", stage="decode") > 0
+
+
 def test_what_was_answered_is_counted_so_that_drift_can_be_seen(measured: Client) -> None:
     post(measured, MOLE, MELANOMA)
     post(measured, encode(draw_flat()))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,42 @@ def test_a_plot_of_the_report_is_sent_as_what_it_is(settings: Settings, tmp_path
         response = client.get("/api/v1/models/made/files/report/roc.png")
     assert response.headers["content-type"] == "image/png"
     assert response.content == b"a plot"
+
+
+@pytest.mark.parametrize("how", ["other bytes", "as many bytes", "missing"])
+def test_a_file_that_was_changed_is_not_sent_until_it_is_loaded(tmp_path: Path, how: str) -> None:
+    make_artifact(tmp_path / "made", name="made")
+    app = create_app(Settings(artifacts=tmp_path, workers=1))
+    address, file = "/api/v1/models/made/files/preprocess.onnx", tmp_path / "made/preprocess.onnx"
+    with TestClient(app) as client:
+        first = client.get(address)
+        if how == "missing":
+            file.unlink()
+        elif how == "other bytes":
+            file.write_bytes(first.content[:100])
+        else:
+            times = file.stat()
+            file.write_bytes(bytes(len(first.content)))
+            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        for ask in (client.get, client.head):
+            refused = ask(address)
+            assert refused.status_code == 503
+            assert "etag" not in refused.headers
+        told = client.get(address).json()
+        assert told["type"] == "/api/v1/problems#changed_file"
+        assert "preprocess.onnx was changed on this server" in told["detail"]
+        # Who has what was loaded has the right one.
+        known = {"if-none-match": first.headers["etag"]}
+        assert client.get(address, headers=known).status_code == 304
+        file.write_bytes(first.content)
+        assert client.get(address).content == first.content
+        make_artifact(tmp_path / "made", name="made", size=32)
+        assert client.get(address).status_code == 503
+        app.state.inference.load()
+        again = client.get(address)
+        assert again.status_code == 200
+        assert again.content == file.read_bytes() != first.content
+        assert again.headers["etag"] != first.headers["etag"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
+from serving import manifest
 from serving.app import create_app
 from serving.classifier import Classifier
 from serving.diagnoses import DIAGNOSES
@@ -178,11 +179,29 @@ def test_a_card_that_was_made_again_is_shown_anew(tmp_path: Path) -> None:
     assert "two" in (card(Classifier(folder), "/r", "Table") or "")
 
 
+def test_a_report_that_was_changed_is_not_shown_until_it_is_loaded(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    make_artifact(folder)
+    add_report(folder, "one", classes=[])
+    loaded = Classifier(folder)
+    (folder / "report/README.md").write_text("two")
+    (folder / "report/metrics.json").write_text('{"classes": [ ]}')
+    assert card(loaded, "/r", "Table") is None
+    assert measured(loaded) is None
+    (folder / "report/README.md").write_text("one")
+    (folder / "report/metrics.json").write_text('{"classes":[]}')
+    assert "one" in (card(loaded, "/r", "Table") or "")
+    assert measured(loaded) is not None
+
+
 def test_figures_that_cannot_be_read_are_none(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     make_artifact(folder)
     assert measured(Classifier(folder)) is None
     add_report(folder, "", classes=[{"id": "mel"}])
+    loaded = manifest.load(folder)
+    (folder / "report/metrics.json").write_text('{"curves": ' + "[" * 100_000)
+    manifest.save(loaded, folder)
     assert measured(Classifier(folder)) is None
 
 

@@ -46,6 +46,31 @@ Inference.answer_each = held
 """
 
 
+LOADING = """
+import os
+import signal
+import time
+from pathlib import Path
+from serving.inference import Inference
+quick = Inference.load
+loaded = []
+def load(self):
+    if {fails} and loaded:
+        raise RuntimeError("what nobody\\nforesaw")
+    quick(self)
+    loaded.append(self)
+    {then}
+Inference.load = load
+"""
+"""does something each time the models were loaded, or fails when that is done again"""
+
+KEEPING = """
+    Path({state!r}).joinpath(str(len(loaded))).touch()
+    while len(loaded) == 2 and not Path({state!r}, "released").exists():
+        time.sleep(0.01)
+"""
+
+
 @pytest.fixture
 def environment(artifacts: Path) -> dict[str, str]:
     return {
@@ -181,6 +206,42 @@ def test_a_bad_model_leaves_the_old_ones_at_work(changing: tuple[Process, Path])
     wait_until(lambda: any("The models stay as they are" in line for line in server.lines))
     assert models(server) == before
     assert post(server).status_code == 200
+
+
+def test_what_changes_while_models_are_loaded_is_loaded_behind_them(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    root, state = make_artifacts(tmp_path / "models"), tmp_path / "state"
+    state.mkdir()
+    environment["LESIONLENS_ARTIFACTS"] = str(root)
+    prelude = LOADING.format(fails=False, then=KEEPING.format(state=str(state)).strip())
+    with process(environment, prelude) as server:
+        server.send(signal.SIGHUP)
+        wait_until((state / "2").exists)
+        make_artifact(root / "third", name="third", classes=TWO)
+        server.send(signal.SIGHUP)
+        assert "third" not in models(server)
+        (state / "released").touch()
+        wait_until(lambda: "third" in models(server))
+
+
+def test_a_sighup_before_it_listens_is_answered_once_it_does(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    asking = "os.kill(os.getpid(), signal.SIGHUP) if len(loaded) == 1 else None"
+    prelude = LOADING.format(fails=False, then=asking)
+    with process(environment, prelude) as server:
+        wait_until(lambda: any("Models: mobilenet, cnn" in line for line in server.lines))
+        assert post(server).status_code == 200
+
+
+def test_what_nobody_foresaw_leaves_the_old_models_at_work(environment: dict[str, str]) -> None:
+    with process(environment, LOADING.format(fails=True, then="pass")) as server:
+        server.send(signal.SIGHUP)
+        told = "The models stay as they are: RuntimeError: what nobody foresaw"
+        wait_until(lambda: any(told in line for line in server.lines))
+        assert not any("Traceback" in line for line in server.lines)
+        assert post(server).status_code == 200
 
 
 def test_pictures_that_are_too_much_together_are_decoded_in_turn(

@@ -42,12 +42,18 @@ class Collector:
 
     @property
     def spans(self) -> list[Any]:
+        return [span for sent in self._sent for scope in sent.scope_spans for span in scope.spans]
+
+    @property
+    def resources(self) -> list[Any]:
+        return [sent.resource for sent in self._sent]
+
+    @property
+    def _sent(self) -> list[Any]:
         return [
-            span
+            sent
             for body in self.bodies
-            for resource in ExportTraceServiceRequest.FromString(body).resource_spans
-            for scope in resource.scope_spans
-            for span in scope.spans
+            for sent in ExportTraceServiceRequest.FromString(body).resource_spans
         ]
 
 
@@ -62,8 +68,8 @@ def collector() -> Iterator[Collector]:
     collector.server.server_close()
 
 
-def attributes(span: Any) -> dict[str, Any]:
-    return {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
+def attributes(of: Any) -> dict[str, Any]:
+    return {a.key: a.value.string_value or a.value.int_value for a in of.attributes}
 
 
 def test_a_request_is_a_span_with_one_for_each_stage(
@@ -89,6 +95,28 @@ def test_a_request_is_a_span_with_one_for_each_stage(
     refused = attributes(by_name["GET (no such address)"])
     assert refused["error.type"] == "status_404"
     assert SECRET.encode() not in b"".join(collector.bodies)
+
+
+@pytest.mark.parametrize(
+    ("variable", "content"),
+    [("OTEL_SERVICE_NAME", "moles"), ("OTEL_RESOURCE_ATTRIBUTES", "service.name=moles"), ("", "")],
+)
+def test_the_environment_may_name_the_service(
+    settings: Settings,
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    content: str,
+) -> None:
+    for other in ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
+        monkeypatch.delenv(other, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, content)
+    app = create_app(msgspec.structs.replace(settings, traces_endpoint=collector.endpoint))
+    with TestClient(app) as client:
+        client.get("/healthz")
+    named = {attributes(resource)["service.name"] for resource in collector.resources}
+    assert named == {"moles" if variable else "lesionlens"}
 
 
 def test_a_collector_that_is_not_there_is_no_ones_problem(settings: Settings) -> None:
