@@ -32,6 +32,9 @@ _LINGER_SECONDS = 5
 _LONGEST_ANSWER = 1800
 """seconds; enough for the largest file that a page asks for at 60 kbit a second"""
 
+_TOLD = 64
+"""connections beyond the most that are told so; more would only take the system's descriptors"""
+
 _PROBES = frozenset(("/healthz", "/readyz"))
 
 
@@ -57,7 +60,10 @@ class _Connection(RequestProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it, too
         super().connection_made(transport)
-        if len(self.connections) > self.limits.max_connections:
+        beyond = len(self.connections) - self.limits.max_connections
+        if beyond > _TOLD:
+            transport.abort()
+        elif beyond > 0:
             self.app = _only_probes(self.app, self.note)
         self._watch()
 

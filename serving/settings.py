@@ -77,7 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     of what this process may use, by the machine and its cgroup's limit."""
 
     max_connections: AtLeastOne = 512
-    """The most connections at a time."""
+    """The most connections at a time. The next 64 get 503 for an answer, those beyond are ended."""
 
     max_bytes: AtLeastOne = Limits().max_bytes
     """The largest file that is accepted, in bytes."""

@@ -195,6 +195,18 @@ def test_a_probe_is_answered_even_so_and_let_go(settings: Settings, probe: bytes
     assert (status, headers["connection"]) == (200, "close")
 
 
+def test_beyond_those_that_are_told_none_is_kept(settings: Settings) -> None:
+    few = msgspec.structs.replace(settings, port=0, max_connections=3, header_seconds=600)
+    kept = few.max_connections + 64
+    with serving(few) as live, ExitStack() as waiting:
+        for _ in range(kept):
+            waiting.enter_context(live.connect())
+        wait_until(lambda: live.connections == kept)
+        with live.connect() as connection:
+            assert connection.recv(1) == b""
+        assert live.connections == kept
+
+
 @pytest.mark.parametrize("then", ["keep-alive", "close"])
 def test_whoever_does_not_take_the_answer_is_not_waited_for(live: Live, then: str) -> None:
     ask = f"GET /static/large.js HTTP/1.1\r\nHost: here\r\nConnection: {then}\r\n\r\n"
