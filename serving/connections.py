@@ -75,6 +75,10 @@ class _Connection(RequestProtocol):
         super().on_response_complete()
         self._watch()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._limit_unsent()
+
     def resume_writing(self) -> None:
         super().resume_writing()
         # Whoever takes a large file piece by piece gets as long for the next, but not for ever.
@@ -117,6 +121,16 @@ class _Connection(RequestProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._awaited, self._timer = None, None
+
+    def _limit_unsent(self) -> None:
+        """Ends those that have most to take, where all that is not taken is more than may lie here.
+
+        An answer that waits alone is never too large.
+        """
+        sizes = {each: each.transport.get_write_buffer_size() for each in self.connections}
+        waiting = sorted(filter(sizes.get, sizes), key=sizes.__getitem__)
+        while len(waiting) > 1 and sum(map(sizes.__getitem__, waiting)) > self.limits.unsent_bytes:
+            waiting.pop().transport.abort()
 
     def _give_up(self) -> None:
         """Ends a connection that took too long; one that began a request's head is told."""
