@@ -3,6 +3,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,21 @@ def test_a_posted_form_is_answered_by_the_whole_page(client: Client) -> None:
     assert "data:image/jpeg;base64," in response.text
     assert "data:image/png;base64," in response.text
     assert response.headers["cache-control"] == "no-store"
+
+
+def test_the_previews_of_a_form_are_made_at_a_time(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(2)
+
+    def meet(*arguments: Any) -> bytes:
+        together.wait(30)
+        return preview(*arguments)
+
+    monkeypatch.setattr("serving.pages.preview", meet)
+    response = client.post("/", files=[("images", ("mole.jpg", MELANOMA))] * 2)
+    assert response.status_code == 200
+    assert response.text.count("data:image/jpeg;base64,") == 2
 
 
 def test_the_form_asks_the_model_that_it_names(client: Client) -> None:
