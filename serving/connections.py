@@ -7,6 +7,8 @@ head byte by byte or never takes its answer.
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -31,6 +33,9 @@ _LINGER_SECONDS = 5
 
 _LONGEST_ANSWER = 1800
 """seconds; enough for the largest file that a page asks for at 60 kbit a second"""
+
+_QUEUED = 128 << 10
+"""bytes of an answer that the system takes of us before it sends them; else it takes megabytes"""
 
 _TOLD = 64
 """connections beyond the most that are told so; more would only take the system's descriptors"""
@@ -60,6 +65,9 @@ class _Connection(RequestProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it, too
         super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        with suppress(AttributeError, OSError):  # a system without it, or a client that has gone
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _QUEUED)
         beyond = len(self.connections) - self.limits.max_connections
         if beyond > _TOLD:
             transport.abort()
