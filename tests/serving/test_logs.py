@@ -5,6 +5,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -120,38 +121,40 @@ def test_an_exceptions_message_is_in_no_log(formatter: logging.Formatter) -> Non
     assert SECRET not in written
 
 
-@pytest.fixture
-def unconfigured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A log that is not set up yet; afterwards all is as before."""
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [])
-    monkeypatch.setattr(root, "level", root.level)
-    with warnings.catch_warnings():
-        yield
-        logging.captureWarnings(False)
+@contextmanager
+def configured(settings: Settings, form: Any) -> Iterator[logging.Handler]:
+    """The handler of a log that is set up anew; afterwards all is as before.
+
+    No fixture, since pytest's own handlers come after those.
+    """
+    with pytest.MonkeyPatch.context() as changes, warnings.catch_warnings():
+        root = logging.getLogger()
+        changes.setattr(root, "handlers", [])
+        changes.setattr(root, "level", root.level)
+        logs.configure(msgspec.structs.replace(settings, log_format=form))
+        (handler,) = root.handlers
+        try:
+            yield handler
+        finally:
+            logging.captureWarnings(False)
 
 
-@pytest.mark.usefixtures("unconfigured")
 def test_a_librarys_warning_is_a_line_of_the_log(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logs.configure(msgspec.structs.replace(settings, log_format="json"))
-    warnings.simplefilter("always")
-    image = Image.new("RGB", (8, 8))
-    with Image.open(io.BytesIO(encode(image, exif=b"Exif\0\0II*\0\x08\0\0\0\x01"))) as damaged:
-        damaged.getexif()
+    odd = encode(Image.new("RGB", (8, 8)), exif=b"Exif\0\0II*\0\x08\0\0\0\x01")
+    with configured(settings, "json"), Image.open(io.BytesIO(odd)) as image:
+        warnings.simplefilter("always")
+        image.getexif()
     (line,) = capsys.readouterr().err.splitlines()
     warning = json.loads(line)
     assert warning["level"] == "warning"
     assert "Corrupt EXIF data" in warning["message"]
 
 
-@pytest.mark.usefixtures("unconfigured")
 @pytest.mark.parametrize(("form", "is_json"), [("auto", True), ("json", True), ("text", False)])
 def test_where_nobody_reads_along_it_is_objects(
     form: Any, is_json: bool, settings: Settings
 ) -> None:
-    root = logging.getLogger()
-    logs.configure(msgspec.structs.replace(settings, log_format=form))
-    (handler,) = root.handlers
-    assert isinstance(handler.formatter, logs.JsonFormatter) is is_json
+    with configured(settings, form) as handler:
+        assert isinstance(handler.formatter, logs.JsonFormatter) is is_json
