@@ -131,6 +131,8 @@ def configured(settings: Settings, form: Any) -> Iterator[logging.Handler]:
         root = logging.getLogger()
         changes.setattr(root, "handlers", [])
         changes.setattr(root, "level", root.level)
+        # Another test may have set it up in passing.
+        logging.captureWarnings(False)
         logs.configure(msgspec.structs.replace(settings, log_format=form))
         (handler,) = root.handlers
         try:
