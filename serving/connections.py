@@ -7,6 +7,8 @@ head byte by byte or never takes its answer.
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -31,6 +33,12 @@ _LINGER_SECONDS = 5
 
 _LONGEST_ANSWER = 1800
 """seconds; enough for the largest file that a page asks for at 60 kbit a second"""
+
+_QUEUED = 128 << 10
+"""bytes of an answer that the system takes of us before it sends them; else it takes megabytes"""
+
+_TOLD = 64
+"""connections beyond the most that are told so; more would only take the system's descriptors"""
 
 _PROBES = frozenset(("/healthz", "/readyz"))
 
@@ -57,7 +65,13 @@ class _Connection(RequestProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it, too
         super().connection_made(transport)
-        if len(self.connections) > self.limits.max_connections:
+        connection = transport.get_extra_info("socket")
+        with suppress(AttributeError, OSError):  # a system without it, or a client that has gone
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _QUEUED)
+        beyond = len(self.connections) - self.limits.max_connections
+        if beyond > _TOLD:
+            transport.abort()
+        elif beyond > 0:
             self.app = _only_probes(self.app, self.note)
         self._watch()
 
@@ -68,6 +82,10 @@ class _Connection(RequestProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._limit_unsent()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -111,6 +129,16 @@ class _Connection(RequestProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._awaited, self._timer = None, None
+
+    def _limit_unsent(self) -> None:
+        """Ends those that have most to take, where all that is not taken is more than may lie here.
+
+        An answer that waits alone is never too large.
+        """
+        sizes = {each: each.transport.get_write_buffer_size() for each in self.connections}
+        waiting = sorted(filter(sizes.get, sizes), key=sizes.__getitem__)
+        while len(waiting) > 1 and sum(map(sizes.__getitem__, waiting)) > self.limits.unsent_bytes:
+            waiting.pop().transport.abort()
 
     def _give_up(self) -> None:
         """Ends a connection that took too long; one that began a request's head is told."""

@@ -69,6 +69,8 @@ def configure(settings: Settings) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(TextFormatter() if as_text else JsonFormatter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    # Pillow's, of odd files, would be lines of their own form.
+    logging.captureWarnings(True)
 
 
 def log_visit(visit: Visit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import math
@@ -219,12 +220,14 @@ async def post_page(
     async def answer(form: Form) -> str:
         model = find_model(inference, form.fields.get("model", ""))
         results = await inference.answer_all(model, form.uploads, heatmaps=True)
-        pictures = [
-            _as_data_uri(
-                await inference.workers.run(preview, upload, settings.limits, inference.room)
+        # All at a time, or each would wait behind whoever else came meanwhile.
+        previews = await asyncio.gather(
+            *(
+                inference.workers.run(preview, upload, settings.limits, inference.room)
+                for upload in form.uploads
             )
-            for upload in form.uploads
-        ]
+        )
+        pictures = [_as_data_uri(jpeg) for jpeg in previews]
         return page.index(language, results=results, manifest=model.manifest, pictures=pictures)
 
     try:

@@ -77,7 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     of what this process may use, by the machine and its cgroup's limit."""
 
     max_connections: AtLeastOne = 512
-    """The most connections at a time."""
+    """The most connections at a time. The next 64 get 503 for an answer, those beyond are ended."""
 
     max_bytes: AtLeastOne = Limits().max_bytes
     """The largest file that is accepted, in bytes."""
@@ -154,6 +154,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def sent_bytes(self) -> int:
         """The memory for what is being sent or waits; the rest is for decoding."""
         return self.memory_bytes // 4
+
+    @property
+    def unsent_bytes(self) -> int:
+        """The memory for answers that are not taken yet, beside `memory_bytes`."""
+        return self.memory_bytes // 8
 
     @property
     def ahead_bytes(self) -> int:

@@ -126,7 +126,7 @@ class _Collector:
         self._settings = settings
         self._segment: MultipartSegment | None = None
         self._pieces: list[bytes | bytearray] = []
-        self._parts = 0
+        self._others = 0
         self._uploads: list[Upload] = []
         self._fields: dict[str, str] = {}
 
@@ -152,8 +152,13 @@ class _Collector:
 
     def _begin(self, segment: MultipartSegment) -> None:
         self._segment, self._pieces = segment, []
-        self._parts += 1
-        if self._parts > self._settings.max_files + self._settings.max_parts:
+        if segment.name != FIELD:
+            self._count_other()
+
+    def _count_other(self) -> None:
+        """Counts a part that holds no picture."""
+        self._others += 1
+        if self._others > self._settings.max_parts:
             raise ProblemError(
                 "too_many_parts",
                 f"Send at most {self._settings.max_parts} parts beside the pictures.",
@@ -191,13 +196,15 @@ class _Collector:
         if self._segment.name != FIELD:
             self._fields[self._segment.name or ""] = data.decode("utf-8", "replace")
         elif data or self._segment.filename:
-            # A browser sends a part without name and bytes where no file was chosen.
             if len(self._uploads) == self._settings.max_files:
                 raise ProblemError(
                     "too_many_files",
                     f"Send at most {self._settings.max_files} pictures in one request.",
                 )
             self._uploads.append(Upload(self._name(), data))
+        else:
+            # A browser sends a part without name and bytes where no file was chosen.
+            self._count_other()
         self._segment, self._pieces = None, []
 
     def _name(self) -> str:

@@ -173,11 +173,24 @@ def test_too_many_pictures_are_refused(client: Client) -> None:
     assert len(predictions(client.post(URL, files=files[:4]))) == 4
 
 
-def test_too_many_fields_are_refused(client: Client) -> None:
-    part = b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\n1\r\n'
+@pytest.mark.parametrize(
+    "part",
+    [b'name="note"\r\n\r\n1', b'name="images"; filename=""\r\n\r\n'],
+    ids=["text", "no file"],
+)
+@pytest.mark.parametrize("pictures", [1, 4])
+def test_too_many_fields_are_refused(client: Client, part: bytes, pictures: int) -> None:
+    tiny = encode(draw_lesion(1, 40, 30))
+    picture = b'name="images"; filename="a.jpg"\r\n\r\n' + tiny
     headers = {"content-type": "multipart/form-data; boundary=x"}
-    response = client.post(URL, content=part * 100 + b"--x--\r\n", headers=headers)
-    details = problem(response, 413, "too_many_parts")
+
+    def post(others: int) -> Response:
+        parts = [picture] * pictures + [part] * others
+        heads = b"".join(b"--x\r\nContent-Disposition: form-data; %b\r\n" % p for p in parts)
+        return client.post(URL, content=heads + b"--x--\r\n", headers=headers)
+
+    assert len(predictions(post(16))) == pictures
+    details = problem(post(17), 413, "too_many_parts")
     assert "at most 16 parts beside the pictures" in details.detail
 
 

@@ -4,7 +4,8 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,9 +28,15 @@ POST = (
 
 
 @pytest.fixture(scope="module")
-def live(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    static = tmp_path_factory.mktemp("static")
-    (static / "large.js").write_bytes(bytes(LARGE))
+def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a file that no buffer holds."""
+    folder = tmp_path_factory.mktemp("static")
+    (folder / "large.js").write_bytes(bytes(LARGE))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def live(settings: Settings, static: Path) -> Iterator[Live]:
     impatient = msgspec.structs.replace(
         settings,
         port=0,
@@ -52,6 +59,15 @@ def answer(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
     first, *lines = head.decode().split("\r\n")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
     return int(first.split()[1]), headers, json.loads(body)
+
+
+def taken(connection: socket.socket) -> bytes:
+    """All that comes until the connection ends, in whichever way."""
+    taken = bytearray()
+    with suppress(ConnectionResetError):
+        while piece := connection.recv(1 << 20):
+            taken += piece
+    return bytes(taken)
 
 
 def received(connection: socket.socket) -> bytes:
@@ -195,6 +211,18 @@ def test_a_probe_is_answered_even_so_and_let_go(settings: Settings, probe: bytes
     assert (status, headers["connection"]) == (200, "close")
 
 
+def test_beyond_those_that_are_told_none_is_kept(settings: Settings) -> None:
+    few = msgspec.structs.replace(settings, port=0, max_connections=3, header_seconds=600)
+    kept = few.max_connections + 64
+    with serving(few) as live, ExitStack() as waiting:
+        for _ in range(kept):
+            waiting.enter_context(live.connect())
+        wait_until(lambda: live.connections == kept)
+        with live.connect() as connection:
+            assert connection.recv(1) == b""
+        assert live.connections == kept
+
+
 @pytest.mark.parametrize("then", ["keep-alive", "close"])
 def test_whoever_does_not_take_the_answer_is_not_waited_for(live: Live, then: str) -> None:
     ask = f"GET /static/large.js HTTP/1.1\r\nHost: here\r\nConnection: {then}\r\n\r\n"
@@ -203,6 +231,24 @@ def test_whoever_does_not_take_the_answer_is_not_waited_for(live: Live, then: st
         connection.sendall(ask.encode())
         assert connection.recv(1_000).startswith(b"HTTP/1.1 200")
         wait_until(lambda: live.connections == 0)
+
+
+def test_answers_that_nobody_takes_hold_only_so_much_memory(
+    settings: Settings, static: Path
+) -> None:
+    ask = b"GET /static/large.js HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+    # Of a file each connection holds one or two pieces of 64 kB.
+    few = msgspec.structs.replace(settings, port=0, memory_bytes=8 * 200_000)
+    with serving(few, static) as live, ExitStack() as waiting:
+        connections = [waiting.enter_context(live.connect()) for _ in range(6)]
+        for connection in connections:
+            connection.sendall(ask)
+        wait_until(lambda: live.connections <= 3)
+        with live.connect() as connection:
+            connection.sendall(GET)
+            assert b" 200 " in received(connection)
+        kept = [len(taken(connection)) > LARGE for connection in connections]
+    assert 1 <= kept.count(True) <= 3
 
 
 def test_whoever_takes_a_large_answer_slowly_gets_all_of_it(live: Live) -> None:

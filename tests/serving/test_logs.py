@@ -3,13 +3,16 @@ from __future__ import annotations
 import io
 import json
 import logging
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 import pytest
 from httpx import Response
 from litestar.testing import TestClient
+from PIL import Image
 
 from serving import logs
 from serving.app import create_app
@@ -118,13 +121,42 @@ def test_an_exceptions_message_is_in_no_log(formatter: logging.Formatter) -> Non
     assert SECRET not in written
 
 
+@contextmanager
+def configured(settings: Settings, form: Any) -> Iterator[logging.Handler]:
+    """The handler of a log that is set up anew; afterwards all is as before.
+
+    No fixture, since pytest's own handlers come after those.
+    """
+    with pytest.MonkeyPatch.context() as changes, warnings.catch_warnings():
+        root = logging.getLogger()
+        changes.setattr(root, "handlers", [])
+        changes.setattr(root, "level", root.level)
+        # Another test may have set it up in passing.
+        logging.captureWarnings(False)
+        logs.configure(msgspec.structs.replace(settings, log_format=form))
+        (handler,) = root.handlers
+        try:
+            yield handler
+        finally:
+            logging.captureWarnings(False)
+
+
+def test_a_librarys_warning_is_a_line_of_the_log(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = encode(Image.new("RGB", (8, 8)), exif=b"Exif\0\0II*\0\x08\0\0\0\x01")
+    with configured(settings, "json"), Image.open(io.BytesIO(odd)) as image:
+        warnings.simplefilter("always")
+        image.getexif()
+    (line,) = capsys.readouterr().err.splitlines()
+    warning = json.loads(line)
+    assert warning["level"] == "warning"
+    assert "Corrupt EXIF data" in warning["message"]
+
+
 @pytest.mark.parametrize(("form", "is_json"), [("auto", True), ("json", True), ("text", False)])
 def test_where_nobody_reads_along_it_is_objects(
-    form: Any, is_json: bool, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    form: Any, is_json: bool, settings: Settings
 ) -> None:
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [])
-    monkeypatch.setattr(root, "level", root.level)
-    logs.configure(msgspec.structs.replace(settings, log_format=form))
-    (handler,) = root.handlers
-    assert isinstance(handler.formatter, logs.JsonFormatter) is is_json
+    with configured(settings, form) as handler:
+        assert isinstance(handler.formatter, logs.JsonFormatter) is is_json

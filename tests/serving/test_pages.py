@@ -3,9 +3,12 @@ from __future__ import annotations
 import html
 import io
 import re
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from litestar.testing import TestClient
@@ -19,6 +22,7 @@ from serving.pictures import Limits
 from serving.settings import Settings
 from tests.artifact_factory import MEASURED, make_artifact
 from tests.drawings import SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
+from tests.serving.live import serving, wait_until
 
 Client = TestClient[Any]
 MELANOMA = encode(draw_lesion(2, redness=SUSPICIOUS_REDNESS))
@@ -79,6 +83,21 @@ def test_a_posted_form_is_answered_by_the_whole_page(client: Client) -> None:
     assert "data:image/jpeg;base64," in response.text
     assert "data:image/png;base64," in response.text
     assert response.headers["cache-control"] == "no-store"
+
+
+def test_the_previews_of_a_form_are_made_at_a_time(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(2)
+
+    def meet(*arguments: Any) -> bytes:
+        together.wait(30)
+        return preview(*arguments)
+
+    monkeypatch.setattr("serving.pages.preview", meet)
+    response = client.post("/", files=[("images", ("mole.jpg", MELANOMA))] * 2)
+    assert response.status_code == 200
+    assert response.text.count("data:image/jpeg;base64,") == 2
 
 
 def test_the_form_asks_the_model_that_it_names(client: Client) -> None:
@@ -159,6 +178,21 @@ def test_styles_come_with_those_of_what_is_imported(static: Path) -> None:
     ]
     with pytest.raises(PageNotBuiltError):
         Assets(static).asset("src/other.ts")
+
+
+def test_pages_that_nobody_takes_hold_only_so_much_memory(settings: Settings, static: Path) -> None:
+    noise = encode(Image.effect_noise((960, 960), 200))
+    form = httpx.Request("POST", "http://here/", files=[("images", ("a.jpg", noise))] * 4)
+    body = form.read()
+    head = "\r\n".join(f"{name}: {value}" for name, value in form.headers.items())
+    # Room for about four such pages, each of which the system alone would take in whole.
+    few = msgspec.structs.replace(settings, port=0, idle_seconds=600, memory_bytes=16_000_000)
+    with serving(few, static) as live, ExitStack() as waiting:
+        for _ in range(9):
+            connection = waiting.enter_context(live.connect())
+            connection.sendall(f"POST / HTTP/1.1\r\n{head}\r\n\r\n".encode() + body)
+            assert connection.recv(64).startswith(b"HTTP/1.1 200")
+        wait_until(lambda: live.connections < 7)
 
 
 def test_a_preview_is_small_however_large_the_picture() -> None:
