@@ -96,7 +96,7 @@ def _check_jpeg(data: bytes) -> None:
 
 def _check_png(data: bytes) -> None:
     count, place = 0, len(_PNG)
-    while place < len(data):
+    while place < len(data) and data[place + 4 : place + 8] != b"IEND":
         refuse_above(count := count + 1, MOST_PARTS)
         place += 12 + int.from_bytes(data[place : place + 4], "big")
 

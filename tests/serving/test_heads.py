@@ -42,6 +42,12 @@ def test_a_file_of_too_many_parts_is_refused(make: Callable[[int], bytes]) -> No
     assert caught.value.reason == "damaged"
 
 
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF"])
+def test_what_stands_behind_the_end_is_of_no_account(form: str) -> None:
+    data = encode(LESION, form)
+    assert decode(data + bytes(2 * MOST_PARTS), LIMITS).width == LESION.width
+
+
 def test_what_stands_behind_a_marker_without_length_is_counted() -> None:
     with pytest.raises(PictureError, match=f"more than {MOST_PARTS:,} parts"):
         decode(jpeg_with(b"\xff\xf0\xff\xff" + bytes(MOST_PARTS)), LIMITS)

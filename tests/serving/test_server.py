@@ -229,7 +229,11 @@ def test_a_sighup_before_it_listens_is_answered_once_it_does(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     asking = "os.kill(os.getpid(), signal.SIGHUP) if len(loaded) == 1 else None"
-    prelude = LOADING.format(fails=False, then=asking)
+    # As a library's: it takes what the main thread blocks.
+    thread = (
+        "import threading\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()"
+    )
+    prelude = LOADING.format(fails=False, then=asking) + thread
     with process(environment, prelude) as server:
         wait_until(lambda: any("Models: mobilenet, cnn" in line for line in server.lines))
         assert post(server).status_code == 200

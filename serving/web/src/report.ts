@@ -102,9 +102,11 @@ function make(answered: Answered): Report {
   } else {
     put("map-title", fill(words.report.map, { name: phrase(about.name) }));
     const canvas = slot<HTMLCanvasElement>("heatmap");
+    // It is out of the report by then where the picture could not be shown.
+    const notes = slot("map-notes");
     place(canvas, prediction.view);
     painted = paintHeatmap(canvas, heatmap).then((hasEvidence) => {
-      put("map-notes", heatmapNotes(manifest, about.name, hasEvidence));
+      notes.textContent = heatmapNotes(manifest, about.name, hasEvidence);
     });
   }
   // A picture that this browser cannot show is left out, and the rest is printed.
