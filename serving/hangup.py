@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable
 
-
 _waits = threading.Event()
 """set where one came while the server started"""
 
