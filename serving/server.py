@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -29,6 +30,9 @@ _log = logging.getLogger("lesionlens")
 def run(app: Litestar, settings: Settings) -> None:
     """Serves the application of `create_app` until a signal ends it."""
     server = Server(app, settings)
+    if os.getpid() == 1:
+        # Uvicorn has its own handler later, and puts this one back to raise the signal again.
+        signal.signal(signal.SIGTERM, server.handle_exit)
     with suppress(KeyboardInterrupt):  # asked for, and done
         server.run()
     if server.stopped_by is not None and server.is_busy:

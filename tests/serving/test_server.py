@@ -71,6 +71,30 @@ KEEPING = """
 """
 
 
+FIRST = """
+import ctypes
+import os
+import signal
+import sys
+libc = ctypes.CDLL(None)
+CLONE_NEWUSER, CLONE_NEWPID, PR_SET_PDEATHSIG = 0x10000000, 0x20000000, 1
+if libc.unshare(CLONE_NEWUSER | CLONE_NEWPID):
+    sys.exit("no namespaces")
+if child := os.fork():
+    signal.signal(signal.SIGTERM, lambda number, _: os.kill(child, number))
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+"""
+"""goes on as the first process of a container, which gets what signals the one before it gets"""
+
+
+@pytest.fixture
+def first_process() -> str:
+    if subprocess.run([sys.executable, "-c", FIRST], check=False).returncode:
+        pytest.skip("needs Linux's namespaces for processes")
+    return FIRST
+
+
 @pytest.fixture
 def environment(artifacts: Path) -> dict[str, str]:
     return {
@@ -237,6 +261,29 @@ def test_a_sighup_before_it_listens_is_answered_once_it_does(
     with process(environment, prelude) as server:
         wait_until(lambda: any("Models: mobilenet, cnn" in line for line in server.lines))
         assert post(server).status_code == 200
+
+
+def test_the_first_process_of_a_container_ends_while_it_starts(
+    environment: dict[str, str], first_process: str
+) -> None:
+    then = "os.kill(os.getpid(), signal.SIGTERM); raise RuntimeError('it goes on')"
+    code = "\nfrom serving.cli import main\nmain(['serve', '--port', '0'])"
+    started = subprocess.run(
+        [sys.executable, "-c", first_process + LOADING.format(fails=False, then=then) + code],
+        env={**os.environ, **environment},
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert started.returncode == 128 + signal.SIGTERM
+
+
+def test_the_first_process_of_a_container_ends_well_once_it_serves(
+    environment: dict[str, str], first_process: str
+) -> None:
+    with process(environment, first_process) as server:
+        assert post(server).status_code == 200
+        server.send(signal.SIGTERM)
+        assert server.wait() == 0
 
 
 def test_what_nobody_foresaw_leaves_the_old_models_at_work(environment: dict[str, str]) -> None:
