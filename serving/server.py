@@ -106,6 +106,7 @@ class Server(uvicorn.Server):
         if self._stop is not None and not self.should_exit:
             left = self._stop_by - time.monotonic()
             if not self._admission.taken or left <= 0:
+                self._admission.end()
                 # What is left is for answers that are still on their way.
                 self.config.timeout_graceful_shutdown = max(1, round(left))
                 super().handle_exit(*self._stop)
