@@ -28,15 +28,25 @@ class Admission:
     def __init__(self, settings: Settings, workers: Workers) -> None:
         self.room = Room(settings.sent_bytes)
         self.turns = Turns(settings.ahead_bytes, settings.workers)
-        self.taken = 0
         self.draining = False
+        self._terms: set[asyncio.Timeout] = set()
         self._deadline = settings.deadline_seconds
         self._most = min(settings.max_bytes, settings.request_bytes)
         self._workers = workers
 
+    @property
+    def taken(self) -> int:
+        """How many requests are being sent or answered."""
+        return len(self._terms)
+
     def drain(self) -> None:
         """Takes no request from now on."""
         self.draining = True
+
+    def end(self) -> None:
+        """Refuses what was taken and is not answered yet, in the loop's next turn."""
+        for term in self._terms:
+            term.reschedule(0)
 
     def check(self) -> None:
         """Refuses where the server stops.
@@ -45,18 +55,15 @@ class Admission:
             ProblemError: so that the request is sent to another server.
         """
         if self.draining:
-            raise ProblemError(
-                "draining",
-                "This server is stopping and takes nothing more. Send the request again.",
-                {"retry-after": "1", "connection": "close"},
-            )
+            raise _stopping("takes nothing more")
 
     @asynccontextmanager
     async def enter(self, request: Request[Any, Any, Any]) -> AsyncIterator[Entry]:
         """Takes a request, or turns it away before its body is read.
 
         Raises:
-            ProblemError: where the server stops, or has no room for what the request announces.
+            ProblemError: where the server stops, or has no room for what the request announces;
+                also later, where the server can wait no longer.
             QueueFullError: where too many pictures wait.
         """
         self.check()
@@ -67,11 +74,17 @@ class Admission:
         # What is announced is only looked at: a body that never comes must not take room.
         if 0 < announced <= self.room.size:
             entry.expect(announced)
-        self.taken += 1
+        term = asyncio.timeout(None)
         try:
-            yield entry
+            async with term:
+                self._terms.add(term)
+                yield entry
+        except TimeoutError as error:
+            if not term.expired():
+                raise
+            raise _stopping("could not wait for the end of this request") from error
         finally:
-            self.taken -= 1
+            self._terms.discard(term)
             entry.leave()
 
 
@@ -182,6 +195,14 @@ class Entry:
     def _give_room(self) -> None:
         self._room.give(self._held)
         self._held = 0
+
+
+def _stopping(how: str) -> ProblemError:
+    return ProblemError(
+        "draining",
+        f"This server is stopping and {how}. Send the request again.",
+        {"retry-after": "1", "connection": "close"},
+    )
 
 
 async def _gone(receive: Receive) -> None:

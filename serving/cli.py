@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -88,6 +89,9 @@ def main() -> None:
 def serve(host: str | None, port: int | None) -> None:
     """Serve the page and the API."""
     hangup.hold()
+    if os.getpid() == 1:
+        # The first process of a container gets no signal that it has no handler for.
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     # numpy would start one for each core of the machine, which no picture needs.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with _plain_errors():

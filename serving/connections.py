@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from uvicorn._types import (
@@ -22,8 +23,9 @@ from uvicorn._types import Scope as UvicornScope
 
 from serving.following import ID_HEADER, Note
 from serving.problems import MEDIA_TYPE, OverloadedError, problem
-from serving.protocol import LARGE_PIECE, RequestProtocol
-from serving.security import HEADERS
+from serving.protocol import LARGE_PIECE, Carried, RequestProtocol
+from serving.proxies import scheme_told
+from serving.security import headers_over
 from serving.settings import Settings
 
 Awaited = Literal["a request", "a head", "a body", "an answer", "the end"]
@@ -45,11 +47,16 @@ _PROBES = frozenset(("/healthz", "/readyz"))
 
 def connection_class(settings: Settings, noted: Note) -> type[RequestProtocol]:
     """The class of connections within the limits of `settings`; what they refuse is `noted`."""
+    scheme_of = scheme_told(settings.proxies)
+
+    def of_each(scope: Mapping[str, Any] | None) -> dict[str, str]:
+        return headers_over(scheme_of(scope) if scope else "http", settings.hsts_seconds)
 
     class LimitedConnection(_Connection):
         limits = settings
         max_head_bytes = settings.max_header_bytes
         note = staticmethod(noted)
+        carried = staticmethod(of_each)
         # No bytearray: whoever fills a part of it would fill a copy.
         received = memoryview(bytearray(LARGE_PIECE))
 
@@ -72,7 +79,7 @@ class _Connection(RequestProtocol):
         if beyond > _TOLD:
             transport.abort()
         elif beyond > 0:
-            self.app = _only_probes(self.app, self.note)
+            self.app = _only_probes(self.app, self.note, self.carried)
         self._watch()
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -159,7 +166,7 @@ class _Connection(RequestProtocol):
         self._watch()
 
 
-def _only_probes(app: ASGI3Application, note: Note) -> ASGI3Application:
+def _only_probes(app: ASGI3Application, note: Note, carried: Carried) -> ASGI3Application:
     """`app` for a connection that is one too many: a platform's probe is answered, and no other.
 
     A probe that was turned away would have the platform end a server that is merely busy.
@@ -176,17 +183,19 @@ def _only_probes(app: ASGI3Application, note: Note) -> ASGI3Application:
         if scope["type"] == "http" and scope["path"] in _PROBES:
             await app(scope, receive, send_and_close)
         else:
-            await _turn_away(note, scope, send)
+            await _turn_away(note, carried, scope, send)
 
     return answer
 
 
-async def _turn_away(note: Note, scope: UvicornScope, send: ASGISendCallable) -> None:
+async def _turn_away(
+    note: Note, carried: Carried, scope: UvicornScope, send: ASGISendCallable
+) -> None:
     """Answers a request of a connection that is one too many."""
     error = OverloadedError(1)
     body = msgspec.json.encode(error.problem)
     headers = {
-        **HEADERS,
+        **carried(scope),
         **error.headers,
         ID_HEADER: note(error.problem, str(scope.get("method", ""))),
         "content-type": MEDIA_TYPE,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
-from typing import Any
+from itertools import product
+from typing import Any, get_args
 
 from litestar import Router, get
 from litestar.connection import Request
@@ -17,8 +18,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from serving.admission import Admission
 from serving.hosts import ANY_HOST
 from serving.inference import Inference
+from serving.problems import PROBLEM_TYPES
 from serving.settings import Settings
-from serving.stages import Stage
+from serving.stages import Stage, StageName
 from serving.visits import Answer, Visit
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "OPTIONS"))
@@ -34,6 +36,7 @@ class Metrics:
     """Everything that is counted."""
 
     def __init__(self, inference: Inference, admission: Admission) -> None:
+        self._inference = inference
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._requests = Counter(
@@ -90,6 +93,10 @@ class Metrics:
             buckets=_NOVELTY,
             registry=self._registry,
         )
+        for reason in PROBLEM_TYPES:
+            self._problems.labels(reason)
+        for stage in get_args(StageName):
+            self._stages.labels(stage)
         self._watch(
             "lesionlens_pictures_waiting",
             "Pictures that wait for a worker, or that one has taken along with another.",
@@ -135,7 +142,16 @@ class Metrics:
             self._count_answer(answer)
 
     def exposition(self) -> bytes:
-        """All of it in Prometheus's text format."""
+        """All of it in Prometheus's text format.
+
+        What may be counted of the models is there from 0: of a first that comes from nowhere
+        Prometheus sees no rise.
+        """
+        for manifest in self._inference.manifests:  # which may be others than at the start
+            for id, refused in product(manifest.class_ids, ("false", "true")):
+                self._predictions.labels(manifest.name, id, refused)
+            if manifest.novelty_threshold > 0:
+                self._novelty.labels(manifest.name)
         return generate_latest(self._registry)
 
     def _count_answer(self, answer: Answer) -> None:

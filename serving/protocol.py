@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import httptools
 import msgspec
@@ -18,7 +19,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving.following import ID_HEADER, Note
 from serving.problems import MEDIA_TYPE, Problem, plain, problem
-from serving.security import HEADERS
 
 PIECE = 128 << 10
 """bytes that are taken from a connection at a time, and may wait to be asked for: twice as much at
@@ -26,6 +26,9 @@ most, where nobody asks"""
 
 LARGE_PIECE = 512 << 10
 """the same of a body that somebody takes as it comes: each piece costs a turn of the loop"""
+
+Carried = Callable[[Mapping[str, Any] | None], dict[str, str]]
+"""The headers that every answer carries, to a request of that ASGI scope; None where none began."""
 
 Part = Literal["head", "body", "answer"]
 """What comes next of a request: more of its head or body, or its answer."""
@@ -56,6 +59,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     max_head_bytes: int
     note: Note
+    carried: Carried
     received: memoryview
     """what just came: one for all connections of a server, of which each reads it at once"""
     part: Part = "head"
@@ -169,7 +173,8 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if not is_answered:
-            self.transport.write(_encoded(details, self.note(details, "")))
+            headers = {**self.carried(self.scope), ID_HEADER: self.note(details, "")}
+            self.transport.write(_encoded(details, headers))
         self.transport.close()
 
     def _read(self, data: bytes) -> None:
@@ -300,12 +305,11 @@ def _too_large(limit: int) -> Problem:
     )
 
 
-def _encoded(details: Problem, id: str) -> bytes:
+def _encoded(details: Problem, headers: Mapping[str, str]) -> bytes:
     """A whole answer, behind which nothing follows."""
     body = msgspec.json.encode(details)
     headers = {
-        **HEADERS,
-        ID_HEADER: id,
+        **headers,
         "content-type": MEDIA_TYPE,
         "content-length": str(len(body)),
         "connection": "close",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from litestar.enums import ScopeType
@@ -39,3 +40,23 @@ def behind_proxies(app: ASGIApp, proxies: Iterable[str], client_header: str) -> 
         await believing(scope, receive, send)
 
     return renamed
+
+
+def scheme_told(proxies: Iterable[str]) -> Callable[[Mapping[str, Any]], str]:
+    """What tells the scheme of a request that never reaches the application.
+
+    It is told the request's ASGI scope, with the headers that were read.
+    """
+
+    async def nothing(*_: object) -> None:
+        """Awaits nothing, so that one step of `believing` is all of it."""
+
+    believing: Any = behind_proxies(nothing, proxies, _FORWARDED.decode())
+
+    def scheme_of(scope: Mapping[str, Any]) -> str:
+        told = dict(scope)
+        with suppress(StopIteration):
+            believing(told, nothing, nothing).send(None)
+        return str(told["scheme"])
+
+    return scheme_of

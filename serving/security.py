@@ -35,23 +35,31 @@ HEADERS = {
     "cache-control": "no-store",
 }
 
-_ENCODED = {name.encode(): value.encode() for name, value in HEADERS.items()}
 
+def headers_over(scheme: str, hsts_seconds: int) -> dict[str, str]:
+    """`HEADERS` for an answer that goes over `scheme`.
 
-def adding_headers(hsts_seconds: int = 0) -> BeforeMessageSendHookHandler:
-    """What is done as an answer begins: it gets those of `HEADERS` that it does not bring itself.
-
-    Over HTTPS it also says that the browser shall come by nothing else for `hsts_seconds`.
+    Over HTTPS they also say that the browser shall come by nothing else for `hsts_seconds`.
     """
-    hsts = (b"strict-transport-security", f"max-age={hsts_seconds}".encode())
+    if scheme != "https" or not hsts_seconds:
+        return HEADERS
+    return {**HEADERS, "strict-transport-security": f"max-age={hsts_seconds}"}
+
+
+def adding_headers(hsts_seconds: int) -> BeforeMessageSendHookHandler:
+    """What is done as an answer begins: it gets those headers that it does not bring itself."""
+    encoded = {
+        scheme: [(n.encode(), v.encode()) for n, v in headers_over(scheme, hsts_seconds).items()]
+        for scheme in ("http", "https")
+    }
 
     async def add(message: Message, scope: Scope) -> None:
         if message["type"] == "http.response.start":
             present = {name.lower() for name, _ in message["headers"]}
+            carried = encoded.get(scope["scheme"], encoded["http"])
             message["headers"] = [
                 *message["headers"],
-                *(header for header in _ENCODED.items() if header[0] not in present),
-                *([hsts] if hsts_seconds and scope.get("scheme") == "https" else []),
+                *(header for header in carried if header[0] not in present),
             ]
 
     return add

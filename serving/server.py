@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -29,6 +30,9 @@ _log = logging.getLogger("lesionlens")
 def run(app: Litestar, settings: Settings) -> None:
     """Serves the application of `create_app` until a signal ends it."""
     server = Server(app, settings)
+    if os.getpid() == 1:
+        # Uvicorn has its own handler later, and puts this one back to raise the signal again.
+        signal.signal(signal.SIGTERM, server.handle_exit)
     with suppress(KeyboardInterrupt):  # asked for, and done
         server.run()
     if server.stopped_by is not None and server.is_busy:
@@ -102,6 +106,7 @@ class Server(uvicorn.Server):
         if self._stop is not None and not self.should_exit:
             left = self._stop_by - time.monotonic()
             if not self._admission.taken or left <= 0:
+                self._admission.end()
                 # What is left is for answers that are still on their way.
                 self.config.timeout_graceful_shutdown = max(1, round(left))
                 super().handle_exit(*self._stop)

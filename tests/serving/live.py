@@ -71,6 +71,11 @@ class Process:
         assert self._port(), "".join(self.lines)
         self.url = f"http://127.0.0.1:{self._port()}"
 
+    def connect(self) -> socket.socket:
+        """A bare connection."""
+        port = int(self.url.rpartition(":")[2])
+        return socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE)
+
     def send(self, number: signal.Signals) -> None:
         """Sends it a signal."""
         self.process.send_signal(number)

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.app import create_app
 from serving.settings import Settings
+from tests.artifact_factory import SEVEN
 from tests.drawings import SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
 
 URL = "/api/v1/predictions"
@@ -80,6 +81,25 @@ def test_what_was_answered_is_counted_so_that_drift_can_be_seen(measured: Client
     assert value(measured, predictions, refused="true") == 1
     assert value(measured, "lesionlens_novelty_ratio_bucket", le="1.0") == 2
     assert value(measured, "lesionlens_novelty_ratio_count") == 3
+
+
+def test_what_may_be_counted_is_there_from_the_start(measured: Client) -> None:
+    def series(name: str) -> set[tuple[str, ...]]:
+        families = text_string_to_metric_families(measured.get("/metrics", headers=TOKEN).text)
+        samples = [s for family in families for s in family.samples if s.name == name]
+        assert all(sample.value == 0 for sample in samples)
+        return {tuple(sample.labels.values()) for sample in samples}
+
+    classes = {"cnn": ("benign", "malignant"), "mobilenet": tuple(c.id for c in SEVEN)}
+    assert series("lesionlens_predictions_total") == {
+        (model, id, refused)
+        for model, ids in classes.items()
+        for id in ids
+        for refused in ("false", "true")
+    }
+    assert series("lesionlens_novelty_ratio_count") == {("cnn",), ("mobilenet",)}
+    assert {("overloaded",), ("damaged",)} < series("lesionlens_problems_total")
+    assert ("infer",) in series("lesionlens_stage_seconds_count")
 
 
 def test_what_is_under_way_can_be_seen(measured: Client) -> None:

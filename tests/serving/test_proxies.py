@@ -115,6 +115,35 @@ def test_https_is_believed_of_a_proxy_alone(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "rest"),
+    [
+        (b"400", b"Host: other\r\n\r\n"),
+        (b"400", b"Transfer-Encoding: chunked\r\n\r\nno chunk\r\n"),
+        (b"408", b"A"),
+        (b"431", b"A: " + b"a" * 20_000),
+        (b"503", b"\r\n"),
+    ],
+)
+@pytest.mark.parametrize(("proxies", "told"), [(("private",), True), ((), False)])
+def test_what_is_refused_unread_tells_of_https_as_every_answer_does(
+    settings: Settings, status: bytes, rest: bytes, proxies: tuple[str, ...], told: bool
+) -> None:
+    changes: dict[str, Any] = {"proxies": proxies, "hsts_seconds": 1000, "header_seconds": 0.3}
+    if status == b"503":
+        changes["max_connections"] = 1
+    live_settings = msgspec.structs.replace(settings, port=0, **changes)
+    head = b"POST /none HTTP/1.1\r\nHost: here\r\nX-Forwarded-Proto: https\r\n"
+    with serving(live_settings) as live, live.connect() as other, live.connect() as connection:
+        other.sendall(b"GET")
+        connection.sendall(head + rest)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 " + status)
+    assert (b"\r\nstrict-transport-security: max-age=1000\r\n" in received) is told
+
+
+@pytest.mark.parametrize(
     ("address", "client"),
     [
         ("198.51.100.1", "198.51.100.1"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 from litestar.testing import TestClient
 
 from serving.app import create_app
+from serving.inference import Inference
 from serving.settings import Settings
 from tests.drawings import draw_lesion, encode
 
@@ -20,21 +22,8 @@ def changed(settings: Settings, **changes: Any) -> Client:
     return TestClient(app, raise_server_exceptions=False)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/healthz",
-        "/nothing",
-        "/api",
-        "/api/openapi.json",
-        "/api/v1/models",
-        "/static/favicon.svg",
-        "/static/nothing.js",
-    ],
-)
-def test_every_answer_carries_the_security_headers(client: Client, path: str) -> None:
-    headers = client.get(path).headers
+def check(headers: Mapping[str, str]) -> None:
+    """Checks the headers of an answer."""
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
     assert policy == {
         "default-src": "'self'",
@@ -54,6 +43,47 @@ def test_every_answer_carries_the_security_headers(client: Client, path: str) ->
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert "geolocation=()" in headers["permissions-policy"]
     assert "server" not in headers
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/healthz",
+        "/nothing",
+        "/api",
+        "/api/openapi.json",
+        "/api/v1/models",
+        "/static/favicon.svg",
+        "/static/nothing.js",
+    ],
+)
+def test_every_answer_carries_the_security_headers(client: Client, method: str, path: str) -> None:
+    check(client.request(method, path).headers)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "path", ["/static/favicon.svg", "/api/v1/models/mobilenet/files/model.onnx"]
+)
+def test_an_answer_without_the_file_carries_them_too(
+    client: Client, method: str, path: str
+) -> None:
+    known = {"if-none-match": client.get(path).headers["etag"]}
+    response = client.request(method, path, headers=known)
+    assert response.status_code == 304
+    check(response.headers)
+
+
+@pytest.mark.parametrize("path", [URL, "/"])
+def test_an_error_of_the_servers_own_carries_them_too(
+    client: Client, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(Inference, "answer_each", None)
+    response = client.post(path, files=[("images", ("a.jpg", MOLE))])
+    assert response.status_code == 500
+    check(response.headers)
 
 
 def test_the_worker_that_runs_models_alone_may_compile_webassembly(client: Client) -> None:

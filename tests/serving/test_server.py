@@ -3,11 +3,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -22,6 +24,11 @@ from tests.serving.live import Process, patient_client, process, wait_until
 URL = "/api/v1/predictions"
 MOLE = encode(draw_lesion(1))
 TOKEN = {"authorization": "Bearer token"}
+
+BEGUN = (
+    b"POST /api/v1/predictions HTTP/1.1\r\nHost: here\r\nContent-Length: 500000\r\n"
+    b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+)
 
 SLOW = """
 import time
@@ -71,6 +78,30 @@ KEEPING = """
 """
 
 
+FIRST = """
+import ctypes
+import os
+import signal
+import sys
+libc = ctypes.CDLL(None)
+CLONE_NEWUSER, CLONE_NEWPID, PR_SET_PDEATHSIG = 0x10000000, 0x20000000, 1
+if libc.unshare(CLONE_NEWUSER | CLONE_NEWPID):
+    sys.exit("no namespaces")
+if child := os.fork():
+    signal.signal(signal.SIGTERM, lambda number, _: os.kill(child, number))
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+"""
+"""goes on as the first process of a container, which gets what signals the one before it gets"""
+
+
+@pytest.fixture
+def first_process() -> str:
+    if subprocess.run([sys.executable, "-c", FIRST], check=False).returncode:
+        pytest.skip("needs Linux's namespaces for processes")
+    return FIRST
+
+
 @pytest.fixture
 def environment(artifacts: Path) -> dict[str, str]:
     return {
@@ -85,9 +116,24 @@ def post(server: Process, data: bytes = MOLE) -> httpx.Response:
         return client.post(server.url + URL, files=[("images", ("a.jpg", data))])
 
 
-def taken(server: Process) -> bool:
+def taken(server: Process, count: int = 1) -> bool:
     metrics = httpx.get(server.url + "/metrics", headers=TOKEN).text
-    return "\nlesionlens_requests_taken 1.0\n" in metrics
+    return f"\nlesionlens_requests_taken {count}.0\n" in metrics
+
+
+def trickle(connection: socket.socket) -> bytes:
+    """Sends a byte now and then; all that comes until the connection is closed."""
+    connection.settimeout(0.05)
+    answer = b""
+    with suppress(ConnectionError):
+        while True:
+            try:
+                if not (piece := connection.recv(65536)):
+                    break
+                answer += piece
+            except TimeoutError:
+                connection.sendall(b"a")
+    return answer
 
 
 def test_sigterm_finishes_what_was_taken_and_refuses_the_rest(
@@ -112,6 +158,32 @@ def test_sigterm_finishes_what_was_taken_and_refuses_the_rest(
         assert server.wait() == -signal.SIGTERM
 
 
+def test_whoever_still_sends_when_its_time_is_over_is_told(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["LESIONLENS_DEADLINE_SECONDS"] = "300"
+    environment["LESIONLENS_BODY_SECONDS"] = "300"
+    environment["LESIONLENS_DRAIN_SECONDS"] = "2"
+    released = tmp_path / "released"
+    held = HELD.format(released=str(released))
+    with ThreadPoolExecutor(1) as pool, process(environment, held) as server:
+        first = pool.submit(post, server)
+        wait_until(lambda: taken(server))
+        with server.connect() as slow:
+            slow.sendall(BEGUN)
+            wait_until(lambda: taken(server, 2))
+            server.send(signal.SIGTERM)
+            released.touch()
+            assert first.result().status_code == 200
+            answer = trickle(slow)
+        assert server.wait() == -signal.SIGTERM
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in answer
+    assert b"\r\nx-frame-options: DENY\r\n" in answer
+    assert b"/api/v1/problems#draining" in answer
+    assert not [line for line in server.lines if '"level":"error"' in line]
+
+
 def test_it_waits_no_longer_than_it_is_told(environment: dict[str, str]) -> None:
     environment["LESIONLENS_DRAIN_SECONDS"] = "0.2"
     environment["LESIONLENS_DEADLINE_SECONDS"] = "300"
@@ -120,8 +192,9 @@ def test_it_waits_no_longer_than_it_is_told(environment: dict[str, str]) -> None
         wait_until(lambda: taken(server))
         server.send(signal.SIGTERM)
         assert server.wait() == -signal.SIGTERM
-        with pytest.raises(httpx.HTTPError):
-            first.result().raise_for_status()
+        refused = first.result()
+        assert refused.status_code == 503
+        assert refused.json()["type"] == "/api/v1/problems#draining"
 
 
 def test_nor_for_a_thread_that_is_still_busy(environment: dict[str, str]) -> None:
@@ -237,6 +310,29 @@ def test_a_sighup_before_it_listens_is_answered_once_it_does(
     with process(environment, prelude) as server:
         wait_until(lambda: any("Models: mobilenet, cnn" in line for line in server.lines))
         assert post(server).status_code == 200
+
+
+def test_the_first_process_of_a_container_ends_while_it_starts(
+    environment: dict[str, str], first_process: str
+) -> None:
+    then = "os.kill(os.getpid(), signal.SIGTERM); raise RuntimeError('it goes on')"
+    code = "\nfrom serving.cli import main\nmain(['serve', '--port', '0'])"
+    started = subprocess.run(
+        [sys.executable, "-c", first_process + LOADING.format(fails=False, then=then) + code],
+        env={**os.environ, **environment},
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert started.returncode == 128 + signal.SIGTERM
+
+
+def test_the_first_process_of_a_container_ends_well_once_it_serves(
+    environment: dict[str, str], first_process: str
+) -> None:
+    with process(environment, first_process) as server:
+        assert post(server).status_code == 200
+        server.send(signal.SIGTERM)
+        assert server.wait() == 0
 
 
 def test_what_nobody_foresaw_leaves_the_old_models_at_work(environment: dict[str, str]) -> None:

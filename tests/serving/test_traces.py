@@ -98,6 +98,29 @@ def test_a_request_is_a_span_with_one_for_each_stage(
 
 
 @pytest.mark.parametrize(
+    ("sampler", "kept"),
+    [("", {"GET /readyz"}), ("always_on", {f"POST {URL}", "GET /readyz"}), ("always_off", set())],
+)
+def test_a_trace_that_is_not_kept_elsewhere_is_not_sent_unless_the_environment_asks(
+    settings: Settings,
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    sampler: str,
+    kept: set[str],
+) -> None:
+    monkeypatch.delenv("OTEL_TRACES_SAMPLER", raising=False)
+    if sampler:
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    app = create_app(msgspec.structs.replace(settings, traces_endpoint=collector.endpoint))
+    parent = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-00"}
+    with TestClient(app) as client:
+        client.post(URL, files=[("images", ("a", MOLE))], headers=parent)
+        client.get("/readyz")
+    stages = {"turn", "wait", "decode", "infer", "render"} if f"POST {URL}" in kept else set()
+    assert {span.name for span in collector.spans} == kept | stages
+
+
+@pytest.mark.parametrize(
     ("variable", "content"),
     [("OTEL_SERVICE_NAME", "moles"), ("OTEL_RESOURCE_ATTRIBUTES", "service.name=moles"), ("", "")],
 )
