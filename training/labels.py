@@ -198,6 +198,7 @@ def read_labels(
         for name, path in found.all():
             if str(path) not in labelled:
                 problems.add("not in the table", name)
+    problems.add_alike("classes", classes or {picture.label for picture in pictures.values()})
     folders = ", ".join(str(folder) for folder in images)
     advice = [f"Pictures were looked for in {folders}."]
     if classes is not None:
@@ -230,6 +231,7 @@ def read_folders(root: Path, source: str, masks: Path | None = None) -> list[Lab
     problems = _Problems()
     pictures: dict[str, LabelledPicture] = {}
     outlines = _within(root, masks)
+    names: list[str] = []
     for entry in entries:
         if not entry.is_dir():
             if _is_picture(entry):
@@ -240,6 +242,7 @@ def read_folders(root: Path, source: str, masks: Path | None = None) -> list[Lab
             if outlines is None or entry not in (outlines, *outlines.parents):
                 problems.add("a folder without a picture", entry.name)
             continue
+        names.append(entry.name)
         label = normalize("NFC", entry.name)
         if not _names_a_class(label):
             problems.add("a folder with a control character in its name", repr(label))
@@ -248,6 +251,7 @@ def read_folders(root: Path, source: str, masks: Path | None = None) -> list[Lab
             if image_id in pictures:
                 problems.add("several pictures of one name", image_id)
             pictures[image_id] = LabelledPicture(path, image_id, label, image_id, source)
+    problems.add_alike("folders", names)
     advice = "Each class needs its own sub-folder with its pictures; move or rename these."
     problems.raise_if_any(f"{root}: not one folder of pictures a class.", advice)
     classes = {picture.label for picture in pictures.values()}
@@ -281,6 +285,13 @@ class _Problems:
 
     def add(self, kind: str, name: str) -> None:
         self._named.setdefault(kind, []).append(name)
+
+    def add_alike(self, what: str, names: Iterable[str]) -> None:
+        """Those of `names` that would be one class where case or Unicode form does not count."""
+        for alike in _grouped(set(names), _caseless).values():
+            if len(alike) > 1:
+                kind = f"{what} told apart only by case or Unicode form"
+                self.add(kind, " and ".join(alike))
 
     def raise_if_any(self, title: str, advice: str) -> None:
         if not self._named:

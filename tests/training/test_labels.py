@@ -370,6 +370,31 @@ def test_a_folders_name_is_a_class_in_one_normal_form(tmp_path: Path) -> None:
         read_folders(tmp_path, "own")
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("Mole", "mole"), ("mélanome", normalize("NFD", "mélanome"))]
+)
+def test_folders_that_are_hardly_told_apart_are_no_two_classes(
+    tmp_path: Path, one: str, other: str
+) -> None:
+    pictures(tmp_path, f"{one}/1.jpg", "wart/1.jpg", f"{other}/2.jpg")
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("this file system does not tell them apart either")
+    with pytest.raises(DataError, match="told apart only by case or Unicode form: ") as caught:
+        read_folders(tmp_path, "own")
+    assert one in str(caught.value)
+    assert other in str(caught.value)
+
+
+@pytest.mark.parametrize("classes", [None, ["Mole", "mole"]])
+def test_classes_that_are_hardly_told_apart_are_refused(
+    tmp_path: Path, classes: list[str] | None
+) -> None:
+    images = pictures(tmp_path, "a.jpg", "b.jpg")
+    labels = table(tmp_path, "image,label\na,mole\nb,Mole\n")
+    message = error(labels, images, classes=classes)
+    assert "1 classes told apart only by case or Unicode form: Mole and mole" in message
+
+
 @pytest.mark.parametrize("names", [(), ("mole/1.jpg",)])
 def test_one_class_is_too_few(tmp_path: Path, names: tuple[str, ...]) -> None:
     with pytest.raises(DataError, match="at least two"):
