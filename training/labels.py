@@ -153,11 +153,13 @@ def read_labels(
     for row in table.rows:
         paths = found.of(row.name)
         image_id = _id_of(row.name)
-        labelled.update(map(str, paths))
-        if image_id in seen:
+        files = {file for path in paths for file in _files(path)}
+        repeated = image_id in seen or not labelled.isdisjoint(files)
+        seen.add(image_id)
+        labelled |= files
+        if repeated:
             problems.add("twice in the table", row.name)
             continue
-        seen.add(image_id)
         written = row.label
         if meant is not None and (written or "").lower() in meant:
             written = meant[(written or "").lower()]
@@ -406,6 +408,11 @@ def _is_picture(path: Path) -> bool:
 
 def _is_picture_name(name: str) -> bool:
     return splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
+
+
+def _files(path: Path) -> list[str]:
+    """The path of a file and, where that is a link, the one that it leads to."""
+    return [str(path), *([os.path.realpath(path)] if os.path.islink(path) else [])]
 
 
 def _id_of(name: str) -> str:
