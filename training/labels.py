@@ -173,7 +173,7 @@ def read_labels(
             report("with an unknown label", f"{row.name} ({row.label})")
             continue
         if not _names_a_class(label):
-            kind = "with a slash or a control character in the label"
+            kind = "with a slash, a semicolon or a control character in the label"
             problems.add(kind, f"{row.name} ({label!r})")
             continue
         if not paths:
@@ -247,7 +247,8 @@ def read_folders(root: Path, source: str, masks: Path | None = None) -> list[Lab
         names.append(entry.name)
         label = normalize("NFC", entry.name)
         if not _names_a_class(label):
-            problems.add("a folder with a control character in its name", repr(label))
+            kind = "a folder with a semicolon or a control character in its name"
+            problems.add(kind, repr(label))
         for path in paths:
             image_id = normalize("NFC", path.relative_to(root).with_suffix("").as_posix())
             if image_id in pictures:
@@ -438,7 +439,8 @@ def _caseless(text: str) -> str:
 
 
 def _names_a_class(label: str) -> bool:
-    return "/" not in label and all(category(each) not in ("Cc", "Cs") for each in label)
+    """Whether files can be named for it, and lists of ids, joined by semicolons, hold it."""
+    return not {"/", ";"} & {*label} and all(category(each) not in ("Cc", "Cs") for each in label)
 
 
 def _first(names: Sequence[str]) -> str:

@@ -313,11 +313,12 @@ def test_a_name_as_it_is_written_goes_before_one_that_looks_alike(tmp_path: Path
     assert "1 with several pictures: a.Jpg (" in error(either, images)
 
 
-@pytest.mark.parametrize("label", ["naevus/mole", "na\x07evus"])
-def test_a_label_that_can_be_no_files_name_is_refused(tmp_path: Path, label: str) -> None:
+@pytest.mark.parametrize("label", ["naevus/mole", "naevus;mole", "na\x07evus"])
+def test_a_label_that_no_file_or_list_can_hold_is_refused(tmp_path: Path, label: str) -> None:
     images = pictures(tmp_path, "a.jpg", "b.jpg")
     message = error(table(tmp_path, f"image,label\na,x\nb,{label}\n"), images)
-    assert f"1 with a slash or a control character in the label: b ({label!r})" in message
+    kind = "with a slash, a semicolon or a control character in the label"
+    assert f"1 {kind}: b ({label!r})" in message
 
 
 def test_pictures_outside_the_table_can_be_passed_over(tmp_path: Path) -> None:
@@ -375,8 +376,8 @@ def test_a_folder_of_outlines_is_no_class(tmp_path: Path, masks: str) -> None:
 def test_a_folders_name_is_a_class_in_one_normal_form(tmp_path: Path) -> None:
     pictures(tmp_path, *(normalize("NFD", name) for name in ("mélanome/é.jpg", "naevus/1.jpg")))
     assert [p.image_id for p in read_folders(tmp_path, "own")] == ["mélanome/é", "naevus/1"]
-    pictures(tmp_path, "wa\nrt/1.jpg")
-    with pytest.raises(DataError, match=r"control character in its name: 'wa\\nrt'"):
+    pictures(tmp_path, "wa\nrt/1.jpg", "wa;rt/1.jpg")
+    with pytest.raises(DataError, match=r"control character in its name: 'wa\\nrt', 'wa;rt'"):
         read_folders(tmp_path, "own")
 
 
