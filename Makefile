@@ -10,6 +10,9 @@ PORT :=
 MODEL := mobilenet cnn
 ARGS :=
 TESTS :=
+# Each would overwrite what the one before it made.
+$(if $(and $(findstring model.name=,$(ARGS)),$(word 2,$(MODEL))),$(error \
+  model.name names $(MODEL) alike, so that one would overwrite the other: choose one (MODEL=$(firstword $(MODEL)))))
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -254,7 +254,12 @@ def _predict_archive(
     if outcome.failures:
         told += f" {outcome.failures} could not be read; the column error says why."
     if outcome.unread:
-        told += f" {outcome.unread} files could not be reached and are left out: run it again."
+        told += (
+            f" {outcome.unread} files or folders could not be reached and are left out; another "
+            "run asks for them again:"
+        )
+        rest = outcome.unread - len(outcome.named)
+        told = "\n  ".join([told, *outcome.named, *([f"and {rest} more"] if rest else [])])
     click.echo(told, err=True)
     sys.exit(1 if outcome.failures or outcome.unread else 0)
 

@@ -372,6 +372,8 @@ def _check_consistency(path: Path, manifest: Manifest) -> None:
     ids = manifest.class_ids
     if len(ids) < 2 or len(set(ids)) != len(ids):
         raise ArtifactError(f"{path}: classes must be two or more with different ids, not {ids}")
+    if any(";" in id for id in ids):
+        raise ArtifactError(f"{path}: ids of classes go without semicolons, which join them: {ids}")
     for field, keys in (
         ("logit_biases", manifest.logit_biases),
         ("decision_offsets", manifest.decision_offsets),

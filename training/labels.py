@@ -153,11 +153,13 @@ def read_labels(
     for row in table.rows:
         paths = found.of(row.name)
         image_id = _id_of(row.name)
-        labelled.update(map(str, paths))
-        if image_id in seen:
+        files = {file for path in paths for file in _files(path)}
+        repeated = image_id in seen or not labelled.isdisjoint(files)
+        seen.add(image_id)
+        labelled |= files
+        if repeated:
             problems.add("twice in the table", row.name)
             continue
-        seen.add(image_id)
         written = row.label
         if meant is not None and (written or "").lower() in meant:
             written = meant[(written or "").lower()]
@@ -171,7 +173,7 @@ def read_labels(
             report("with an unknown label", f"{row.name} ({row.label})")
             continue
         if not _names_a_class(label):
-            kind = "with a slash or a control character in the label"
+            kind = "with a slash, a semicolon or a control character in the label"
             problems.add(kind, f"{row.name} ({label!r})")
             continue
         if not paths:
@@ -198,6 +200,7 @@ def read_labels(
         for name, path in found.all():
             if str(path) not in labelled:
                 problems.add("not in the table", name)
+    problems.add_alike("classes", classes or {picture.label for picture in pictures.values()})
     folders = ", ".join(str(folder) for folder in images)
     advice = [f"Pictures were looked for in {folders}."]
     if classes is not None:
@@ -230,6 +233,7 @@ def read_folders(root: Path, source: str, masks: Path | None = None) -> list[Lab
     problems = _Problems()
     pictures: dict[str, LabelledPicture] = {}
     outlines = _within(root, masks)
+    names: list[str] = []
     for entry in entries:
         if not entry.is_dir():
             if _is_picture(entry):
@@ -240,14 +244,17 @@ def read_folders(root: Path, source: str, masks: Path | None = None) -> list[Lab
             if outlines is None or entry not in (outlines, *outlines.parents):
                 problems.add("a folder without a picture", entry.name)
             continue
+        names.append(entry.name)
         label = normalize("NFC", entry.name)
         if not _names_a_class(label):
-            problems.add("a folder with a control character in its name", repr(label))
+            kind = "a folder with a semicolon or a control character in its name"
+            problems.add(kind, repr(label))
         for path in paths:
             image_id = normalize("NFC", path.relative_to(root).with_suffix("").as_posix())
             if image_id in pictures:
                 problems.add("several pictures of one name", image_id)
             pictures[image_id] = LabelledPicture(path, image_id, label, image_id, source)
+    problems.add_alike("folders", names)
     advice = "Each class needs its own sub-folder with its pictures; move or rename these."
     problems.raise_if_any(f"{root}: not one folder of pictures a class.", advice)
     classes = {picture.label for picture in pictures.values()}
@@ -281,6 +288,13 @@ class _Problems:
 
     def add(self, kind: str, name: str) -> None:
         self._named.setdefault(kind, []).append(name)
+
+    def add_alike(self, what: str, names: Iterable[str]) -> None:
+        """Those of `names` that would be one class where case or Unicode form does not count."""
+        for alike in _grouped(set(names), _caseless).values():
+            if len(alike) > 1:
+                kind = f"{what} told apart only by case or Unicode form"
+                self.add(kind, " and ".join(alike))
 
     def raise_if_any(self, title: str, advice: str) -> None:
         if not self._named:
@@ -397,6 +411,11 @@ def _is_picture_name(name: str) -> bool:
     return splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
 
 
+def _files(path: Path) -> list[str]:
+    """The path of a file and, where that is a link, the one that it leads to."""
+    return [str(path), *([os.path.realpath(path)] if os.path.islink(path) else [])]
+
+
 def _id_of(name: str) -> str:
     """The picture's id: its name as the table has it, without a picture's suffix."""
     name = _with_slashes(name)
@@ -420,7 +439,8 @@ def _caseless(text: str) -> str:
 
 
 def _names_a_class(label: str) -> bool:
-    return "/" not in label and all(category(each) not in ("Cc", "Cs") for each in label)
+    """Whether files can be named for it, and lists of ids, joined by semicolons, hold it."""
+    return not {"/", ";"} & {*label} and all(category(each) not in ("Cc", "Cs") for each in label)
 
 
 def _first(names: Sequence[str]) -> str:

@@ -42,6 +42,7 @@ from training.finished import (
 )
 from training.labels import DataError
 from training.learner import Learner
+from training.moved import Moved
 from training.start import read_artifact, start_from_artifact
 from training.teacher import Member, Teacher, load_teacher
 from training.weights import WeightsError, start_from
@@ -80,7 +81,7 @@ def train(config: DictConfig) -> float:
     callbacks = [hydra.utils.instantiate(each) for each in config.callbacks.values()]
     trainer: pl.Trainer = hydra.utils.instantiate(
         config.trainer,
-        callbacks=[*callbacks, Beginning(beginning)],
+        callbacks=[*callbacks, Beginning(beginning), Moved()],
         logger=[hydra.utils.instantiate(each) for each in config.logger.values()],
     )
     commit, start = record.commit(), time.monotonic()

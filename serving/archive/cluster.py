@@ -1,7 +1,7 @@
 """An archive answered by Ray Data, on this machine or a cluster; needs the packages of `ray`.
 
-What goes through Ray is the pictures' places on the way to the workers and counts on the way back.
-Workers read the pictures and write the parts themselves.
+What goes through Ray is the pictures' places on the way to the workers and, on the way back, counts
+and the names of what could not be reached. The workers read pictures and write parts themselves.
 """
 
 from __future__ import annotations
@@ -107,13 +107,12 @@ class PartScorer:
         self._scorer = Scorer(model, job.pictures, job.limits, Room(job.room))
         self._core = Workers(1)
 
-    def __call__(self, chunk: dict[str, Any]) -> dict[str, int]:
-        """Writes the part of a chunk; returns what a `Step` says."""
+    def __call__(self, chunk: dict[str, Any]) -> dict[str, bytes]:
+        """Writes the part of a chunk; returns its `Step` as JSON."""
         places = self._job.finished.missing([os.fsdecode(place) for place in chunk["places"]])
         answers = list(self._scorer.answers(places, self._core))
         write(self._job.results, answers)
-        counted: dict[str, int] = msgspec.to_builtins(step(answers))
-        return counted
+        return {"step": msgspec.json.encode(step(answers))}
 
 
 def _steps(job: Job, size: int) -> Iterator[Step]:
@@ -141,7 +140,7 @@ def _steps(job: Job, size: int) -> Iterator[Step]:
         num_cpus=1,
     )
     for row in counted.iter_rows():
-        yield msgspec.convert(row, Step)
+        yield msgspec.json.decode(row["step"], type=Step)
 
 
 def _set_environment() -> None:

@@ -21,17 +21,21 @@ from serving.settings import Settings
 
 Engine = Literal["local", "ray"]
 
+_NAMED_AT_MOST = 10
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """What the results hold now: pictures, those that are none, and those of before.
 
-    `unread` are the files that the storage did not give this time, which the results leave out.
+    `unread` counts the files and folders that the storage did not give this time, which the results
+    leave out; the first of them are `named`, with the reasons.
     """
 
     pictures: int
     failures: int
     before: int
     unread: int
+    named: list[str]
 
 
 def score(
@@ -77,6 +81,7 @@ def score(
 
 def _told(steps: Iterator[Step], pictures: Storage, finished: Finished) -> Outcome:
     done, failures, unread = finished.pictures, finished.failures, 0
+    named: list[str] = []
     # None: no bar where the errors do not go to a terminal.
     with tqdm(unit="picture", initial=done, smoothing=0.02, disable=None) as progress:
         if not progress.disable:
@@ -84,9 +89,10 @@ def _told(steps: Iterator[Step], pictures: Storage, finished: Finished) -> Outco
         for step in steps:
             done += step.pictures
             failures += step.failures
-            unread += step.unread
+            unread += len(step.unread)
+            named += step.unread[: _NAMED_AT_MOST - len(named)]
             progress.update(step.pictures)
-    return Outcome(done, failures, finished.pictures, unread)
+    return Outcome(done, failures, finished.pictures, unread, named)
 
 
 def _count(pictures: Storage, progress: tqdm[None]) -> None:

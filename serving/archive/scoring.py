@@ -21,11 +21,14 @@ _READERS = 4
 
 
 class Step(msgspec.Struct, frozen=True):
-    """Pictures that an engine has answered, how many of them are none, and files left out."""
+    """Pictures that an engine has answered, how many of them are none, and what is left out.
+
+    `unread` are the files and folders that the storage did not give, each with the reason.
+    """
 
     pictures: int
     failures: int
-    unread: int
+    unread: list[str]
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -37,7 +40,7 @@ class Read(msgspec.Struct, frozen=True):
 
 
 class Unread(Failure, frozen=True, kw_only=True):
-    """A file that its storage did not give: no answer, so that another run asks for it again."""
+    """A file or folder that its storage did not give: no answer, so that another run asks again."""
 
 
 class Scorer:
@@ -88,7 +91,7 @@ def score(
     It holds the answers of one part, and a few pictures for each worker.
 
     Raises:
-        ArchiveError: where a folder cannot be listed.
+        ArchiveError: where the archive cannot be listed.
         OSError: where a part cannot be written.
     """
     parts: deque[int] = deque()
@@ -112,11 +115,14 @@ def score(
 
 def step(answers: Iterable[Prediction | Failure]) -> Step:
     """How many of `answers` are what."""
-    unread = failures = pictures = 0
+    unread: list[str] = []
+    failures = pictures = 0
     for answer in answers:
-        unread += isinstance(answer, Unread)
-        failures += isinstance(answer, Failure) and not isinstance(answer, Unread)
-        pictures += not isinstance(answer, Unread)
+        if isinstance(answer, Unread):
+            unread.append(f"{answer.image}: {answer.error}")
+            continue
+        failures += isinstance(answer, Failure)
+        pictures += 1
     return Step(pictures, failures, unread)
 
 

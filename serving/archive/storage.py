@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -47,13 +47,14 @@ class Storage:
     def places(self) -> Iterator[str]:
         """The pictures' paths from the root, in the order of the paths as text.
 
-        What is hidden is passed over, and what has not a picture's ending. It holds the names of
-        one folder at a time, and of those above it.
+        What is hidden is passed over, and what has not a picture's ending. Links are followed, but
+        not back to a folder above them. A folder that cannot be listed is a place itself, which
+        ends with a slash. It holds the names of one folder at a time, and of those above it.
 
         Raises:
-            ArchiveError: where a folder cannot be listed.
+            ArchiveError: where the root cannot be listed.
         """
-        return self._below("")
+        return self._below("", frozenset())
 
     def chunks(self, size: int) -> Iterator[list[str]]:
         """`places`, `size` at a time."""
@@ -87,9 +88,12 @@ class Storage:
         """The first `most` bytes of a file.
 
         Raises:
-            OSError: where it cannot be read.
+            OSError: where it cannot be read, or is a folder.
         """
         try:
+            if place.endswith("/"):
+                self._names(place)
+                raise OSError("the folder could not be listed before")
             data: bytes = self.system.cat_file(self.at(place), start=0, end=most)
         except OSError:
             raise
@@ -97,24 +101,33 @@ class Storage:
             raise OSError(str(error)) from error
         return data
 
-    def _below(self, folder: str) -> Iterator[str]:
-        """The pictures below `folder`, which is empty or ends with a slash."""
-        for name in sorted(self._names(folder)):
+    def _below(self, folder: str, above: frozenset[Hashable]) -> Iterator[str]:
+        """The places below `folder`, which is empty or ends with a slash, and lies in `above`."""
+        try:
+            itself, names = self._names(folder)
+        except Exception as error:  # each storage's library has exceptions of its own
+            if folder:
+                yield folder
+                return
+            root = self.path or "/"
+            raise ArchiveError(f"{root}: the folder cannot be listed ({error}).") from error
+        if itself in above:
+            return
+        for name in sorted(names):
             if name.endswith("/"):
-                yield from self._below(folder + name)
+                yield from self._below(folder + name, above | {itself})
             else:
                 yield folder + name
 
-    def _names(self, folder: str) -> list[str]:
-        """The pictures and folders of `folder`; folders end with a slash."""
+    def _names(self, folder: str) -> tuple[Hashable, list[str]]:
+        """What `folder` is known by, and its pictures and folders; folders end with a slash."""
         path = self.at(folder).rstrip("/") or "/"
-        try:
-            if not self.is_local:
-                return list(self._listed(path))
-            with os.scandir(path) as entries:  # fsspec would ask for each file's size, too
-                return [name for entry in entries if (name := _taken(entry))]
-        except Exception as error:  # each storage's library has exceptions of its own
-            raise ArchiveError(f"{path}: the folder cannot be listed ({error}).") from error
+        if not self.is_local:
+            return path, list(self._listed(path))
+        status = os.stat(path)
+        with os.scandir(path) as entries:  # fsspec would ask for each file's size, too
+            names = [name for entry in entries if (name := _taken(entry))]
+        return (status.st_dev, status.st_ino), names
 
     def _listed(self, path: str) -> Iterator[str]:
         entries: list[dict[str, Any]] = self.system.ls(path, detail=True)
@@ -135,10 +148,19 @@ def as_text(place: str) -> str:
 
 
 def _taken(entry: os.DirEntry[str]) -> str:
-    """The name of a picture or folder, which ends with a slash; empty for anything else."""
-    if entry.is_dir(follow_symlinks=False):
-        return "" if entry.name.startswith(".") else entry.name + "/"
-    return entry.name if _is_picture(entry.name) and entry.is_file() else ""
+    """The name of a picture or folder, which ends with a slash; empty for anything else.
+
+    Where a link leads nowhere, reading tells.
+    """
+    if entry.name.startswith("."):
+        return ""
+    picture = entry.name if _is_picture(entry.name) else ""
+    try:
+        if entry.is_dir():
+            return entry.name + "/"
+        return picture if entry.is_file() or not os.path.exists(entry.path) else ""
+    except OSError:
+        return picture or entry.name + "/"
 
 
 def _is_picture(name: str) -> bool:

@@ -124,6 +124,12 @@ def test_the_verdicts_figures_are_those_of_the_test_pictures_where_there_are_any
     assert harmless.of_verdict("sensitivity") is None
 
 
+def test_no_id_holds_what_lists_of_ids_are_joined_by(tmp_path: Path) -> None:
+    odd = [msgspec.structs.replace(c, id=f"{c.id};") for c in make_artifact(tmp_path / "a").classes]
+    with pytest.raises(ArtifactError, match=r"go without semicolons.*akiec;"):
+        make_artifact(tmp_path / "b", classes=odd)
+
+
 def test_nothing_inconsistent_is_saved(folder: Path) -> None:
     before = (folder / "model.json").read_bytes()
     wrong = msgspec.structs.replace(manifest.load(folder), temperature=-1.0)

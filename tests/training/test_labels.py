@@ -233,6 +233,16 @@ def test_everything_wrong_is_named_in_one_error(tmp_path: Path) -> None:
     assert "mel, nv" in message
 
 
+def test_rows_of_one_file_are_one_picture_twice(tmp_path: Path) -> None:
+    images = pictures(tmp_path, "images/a.jpg", "images/b.jpg") / "images"
+    (images / "c.jpg").symlink_to("b.jpg")
+    rows = ["a.jpg", "images/a.jpg", "./a.jpg", f"{images}/a.jpg", "b.jpg", "c.jpg", "images/b.jpg"]
+    labels = table(tmp_path, "\n".join(["file,label", *(f"{row},x" for row in rows)]))
+    message = error(labels, tmp_path, images)
+    repeats = f"images/a.jpg, ./a.jpg, {images}/a.jpg, c.jpg, images/b.jpg"
+    assert f"5 twice in the table: {repeats}\n" in message
+
+
 def test_of_many_wrong_pictures_ten_are_named_and_the_rest_counted(tmp_path: Path) -> None:
     labels = table(tmp_path, "image,label\n" + "".join(f"p{i:02},x\n" for i in range(25)))
     message = error(labels, pictures(tmp_path, "unrelated.txt"))
@@ -303,11 +313,12 @@ def test_a_name_as_it_is_written_goes_before_one_that_looks_alike(tmp_path: Path
     assert "1 with several pictures: a.Jpg (" in error(either, images)
 
 
-@pytest.mark.parametrize("label", ["naevus/mole", "na\x07evus"])
-def test_a_label_that_can_be_no_files_name_is_refused(tmp_path: Path, label: str) -> None:
+@pytest.mark.parametrize("label", ["naevus/mole", "naevus;mole", "na\x07evus"])
+def test_a_label_that_no_file_or_list_can_hold_is_refused(tmp_path: Path, label: str) -> None:
     images = pictures(tmp_path, "a.jpg", "b.jpg")
     message = error(table(tmp_path, f"image,label\na,x\nb,{label}\n"), images)
-    assert f"1 with a slash or a control character in the label: b ({label!r})" in message
+    kind = "with a slash, a semicolon or a control character in the label"
+    assert f"1 {kind}: b ({label!r})" in message
 
 
 def test_pictures_outside_the_table_can_be_passed_over(tmp_path: Path) -> None:
@@ -365,9 +376,34 @@ def test_a_folder_of_outlines_is_no_class(tmp_path: Path, masks: str) -> None:
 def test_a_folders_name_is_a_class_in_one_normal_form(tmp_path: Path) -> None:
     pictures(tmp_path, *(normalize("NFD", name) for name in ("mélanome/é.jpg", "naevus/1.jpg")))
     assert [p.image_id for p in read_folders(tmp_path, "own")] == ["mélanome/é", "naevus/1"]
-    pictures(tmp_path, "wa\nrt/1.jpg")
-    with pytest.raises(DataError, match=r"control character in its name: 'wa\\nrt'"):
+    pictures(tmp_path, "wa\nrt/1.jpg", "wa;rt/1.jpg")
+    with pytest.raises(DataError, match=r"control character in its name: 'wa\\nrt', 'wa;rt'"):
         read_folders(tmp_path, "own")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Mole", "mole"), ("mélanome", normalize("NFD", "mélanome"))]
+)
+def test_folders_that_are_hardly_told_apart_are_no_two_classes(
+    tmp_path: Path, one: str, other: str
+) -> None:
+    pictures(tmp_path, f"{one}/1.jpg", "wart/1.jpg", f"{other}/2.jpg")
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("this file system does not tell them apart either")
+    with pytest.raises(DataError, match="told apart only by case or Unicode form: ") as caught:
+        read_folders(tmp_path, "own")
+    assert one in str(caught.value)
+    assert other in str(caught.value)
+
+
+@pytest.mark.parametrize("classes", [None, ["Mole", "mole"]])
+def test_classes_that_are_hardly_told_apart_are_refused(
+    tmp_path: Path, classes: list[str] | None
+) -> None:
+    images = pictures(tmp_path, "a.jpg", "b.jpg")
+    labels = table(tmp_path, "image,label\na,mole\nb,Mole\n")
+    message = error(labels, images, classes=classes)
+    assert "1 classes told apart only by case or Unicode form: Mole and mole" in message
 
 
 @pytest.mark.parametrize("names", [(), ("mole/1.jpg",)])

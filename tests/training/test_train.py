@@ -404,6 +404,32 @@ def test_a_finished_run_is_not_overwritten_and_goes_on_as_an_unfinished_one(
     assert record.read(run).epochs == 3
 
 
+@pytest.mark.parametrize("best_there", [True, False])
+def test_a_run_that_was_moved_goes_on_with_its_best_checkpoint(
+    quick_run: Path,
+    ham10000: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    best_there: bool,
+) -> None:
+    run = Path(shutil.copytree(quick_run, tmp_path / "moved"))
+    best, last = run / "checkpoints" / "best.ckpt", run / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    (state,) = (s for s in checkpoint["callbacks"].values() if s.get("monitor"))
+    # No later epoch is as good.
+    state["best_model_score"] = state["kth_value"] = torch.tensor(2.0)
+    state["best_k_models"] = dict.fromkeys(state["best_k_models"], torch.tensor(2.0))
+    torch.save(checkpoint, last)
+    before = best.read_bytes()
+    if not best_there:
+        best.unlink()
+    overrides = ["model=cnn", "model.epochs=2", f"data.root={ham10000}", f"ckpt_path={last}"]
+    train(compose("train", run, *overrides))
+    assert (best.read_bytes() == before) == (record.read(run).best_score == 2) == best_there
+    assert capsys.readouterr().out.rstrip().endswith(f": {best.resolve()}")
+    assert sorted(each.name for each in best.parent.iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
 def test_another_seed_gives_another_model(ham10000: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
         overrides = ["model=cnn", "model.epochs=1", f"data.root={ham10000}", f"seed={seed}"]

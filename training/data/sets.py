@@ -23,8 +23,8 @@ from training.labels import (
     read_labels,
 )
 
-_PUBLISHED = re.compile(r"ISIC_\d{7}(_downsampled)?")
-"""The ids of the ISIC archive, and so of HAM10000: one picture's in every set and at any size."""
+_PUBLISHED = re.compile(r"(ISIC_\d{7})(_downsampled)?")
+"""File names of the ISIC archive, and so of HAM10000: one picture's in every set, at any size."""
 
 
 class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -251,12 +251,18 @@ def _repeated(known: Sequence[LabelledPicture], added: Sequence[LabelledPicture]
     """The ids of those `added` that are `known`."""
     by_id = defaultdict(list)
     for picture in known:
-        by_id[picture.image_id].append(picture)
+        by_id[_known_as(picture)].append(picture)
     return [
         picture.image_id
         for picture in added
-        if any(_is_same(picture, each) for each in by_id.get(picture.image_id, ()))
+        if any(_is_same(picture, each) for each in by_id.get(_known_as(picture), ()))
     ]
+
+
+def _known_as(picture: LabelledPicture) -> str:
+    """What the picture is called in every set: the archive's id, in whatever folder, or its own."""
+    published = _PUBLISHED.fullmatch(picture.path.stem)
+    return published[1] if published else picture.image_id
 
 
 def _is_same(picture: LabelledPicture, other: LabelledPicture) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +19,20 @@ COUNT = 60
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+
+
+def with_unreachable(archive: Path, copy: Path) -> list[str]:
+    """Copies `archive`, adds a file and a folder that cannot be reached; what is said of them."""
+    shutil.copytree(archive, copy)
+    (copy / "gone.jpg").symlink_to("nowhere")
+    # A link in a circle is a folder that nobody can list, whatever he may read.
+    (copy / "clinic 0" / "round").symlink_to("round")
+    reasons = os.strerror(errno.ELOOP), os.strerror(errno.ENOENT)
+    return [
+        "2 files or folders could not be reached and are left out; another run asks for them again",
+        f"  clinic 0/round/: {reasons[0]}.",
+        f"  gone.jpg: {reasons[1]}.",
+    ]
 
 
 def rows(out: Path) -> pa.Table:

@@ -15,7 +15,7 @@ from serving.archive.results import Results, rules
 from serving.archive.storage import ArchiveError, Storage
 from serving.classifier import Classifier
 from serving.pictures import Limits
-from tests.serving.archive.runs import COUNT, parts, rows, run
+from tests.serving.archive.runs import COUNT, parts, rows, run, with_unreachable
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -100,6 +100,15 @@ def test_what_one_engine_began_the_other_ends(archive: Path, tmp_path: Path) -> 
             part.unlink()
     run("predict", archive, "--out", out, "--part", 6)
     assert rows(out).equals(rows(whole))
+
+
+def test_what_workers_cannot_reach_is_named(archive: Path, tmp_path: Path) -> None:
+    said = with_unreachable(archive, tmp_path / "pictures")
+    out = tmp_path / "results.parquet"
+    result = run("predict", tmp_path / "pictures", "--out", out, "--part", 9, "--engine", "ray")
+    assert result.exit_code == 1
+    assert all(each in result.stderr for each in said)
+    assert rows(out).num_rows == COUNT
 
 
 def test_a_worker_with_another_model_ends_the_run_in_one_line(

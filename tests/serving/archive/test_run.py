@@ -19,7 +19,7 @@ from serving.archive.storage import Storage
 from serving.prediction import Prediction
 from tests.artifact_factory import make_artifact
 from tests.drawings import draw_lesion, encode
-from tests.serving.archive.runs import COUNT, parts, rows, run
+from tests.serving.archive.runs import COUNT, parts, rows, run, with_unreachable
 from tests.serving.live import wait_until
 
 
@@ -106,10 +106,37 @@ def test_a_file_that_could_not_be_reached_is_asked_for_again(
     first = run("predict", archive, "--out", out)
     assert first.exit_code == 1
     assert f"{COUNT - 1} pictures" in first.stderr
-    assert "1 files could not be reached" in first.stderr
+    assert "1 files or folders could not be reached" in first.stderr
+    assert first.stderr.endswith("again:\n  001.jpg: the storage does not answer.\n")
     monkeypatch.setattr(Storage, "read", read)
     assert "could not be reached" not in run("predict", archive, "--out", out).stderr
     assert rows(out).num_rows == COUNT
+
+
+def test_what_cannot_be_reached_is_named_and_stops_nothing(archive: Path, tmp_path: Path) -> None:
+    pictures, out = tmp_path / "pictures", tmp_path / "results.parquet"
+    said = with_unreachable(archive, pictures)
+    for _ in range(2):
+        result = run("predict", pictures, "--out", out)
+        assert result.exit_code == 1
+        assert all(each in result.stderr for each in said)
+        assert rows(out).num_rows == COUNT
+    (pictures / "gone.jpg").unlink()
+    (pictures / "gone.jpg").write_bytes((archive / "001.jpg").read_bytes())
+    assert "\n  gone.jpg" not in run("predict", pictures, "--out", out).stderr
+    assert rows(out).num_rows == COUNT + 1
+
+
+def test_of_much_that_cannot_be_reached_ten_are_named(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for index in range(12):
+        (tmp_path / "pictures" / f"{index:02}.jpg").symlink_to("nowhere")
+    result = run("predict", tmp_path / "pictures", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "0 pictures" in result.stderr
+    assert "12 files or folders could not be reached" in result.stderr
+    names = [line.split(":")[0].strip() for line in result.stderr.splitlines()[1:]]
+    assert names == [*(f"{index:02}.jpg" for index in range(10)), "and 2 more"]
 
 
 def test_a_terminal_is_told_how_far_it_is(archive: Path, tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import fsspec
+import pytest
 
 from serving.archive.storage import Storage
 
@@ -37,8 +40,33 @@ def test_no_more_is_read_than_asked_for(tmp_path: Path) -> None:
     assert Storage(str(tmp_path)).read("a.jpg", 4) == b"0123"
 
 
-def test_a_link_to_a_folder_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"x")
-    (tmp_path / "loop").symlink_to(tmp_path)
-    (tmp_path / "b.jpg").symlink_to("a.jpg")
-    assert list(Storage(str(tmp_path)).places()) == ["a.jpg", "b.jpg"]
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    elsewhere, root = tmp_path / "elsewhere", tmp_path / "root"
+    for folder in (elsewhere, root):
+        folder.mkdir()
+        (folder / "a.jpg").write_bytes(b"x")
+    (root / "loop").symlink_to(root)
+    (root / "link").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(root)
+    (root / "b.jpg").symlink_to("a.jpg")
+    assert list(Storage(str(root)).places()) == ["a.jpg", "b.jpg", "link/a.jpg"]
+
+
+def test_what_cannot_be_reached_is_a_place_that_tells_why(tmp_path: Path) -> None:
+    """None of it hangs on permissions, which do not bind the tests' user where that is root."""
+    for name in ("round", "round.jpg"):
+        (tmp_path / name).symlink_to(name)
+    for name in ("gone.jpg", "gone.txt", "gone"):
+        (tmp_path / name).symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    storage = Storage(str(tmp_path))
+    assert list(storage.places()) == ["gone.jpg", "round.jpg", "round/"]
+    for place, code in (("gone.jpg", errno.ENOENT), ("round.jpg", errno.ELOOP)):
+        with pytest.raises(OSError, match=os.strerror(code)):
+            storage.read(place, 4)
+    with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
+        storage.read("round/", 4)
+    (tmp_path / "round").unlink()
+    (tmp_path / "round").mkdir()
+    with pytest.raises(OSError, match="could not be listed before"):
+        storage.read("round/", 4)

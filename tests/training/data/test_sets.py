@@ -137,6 +137,26 @@ def test_a_published_picture_is_the_same_at_any_size(tmp_path: Path) -> None:
         read_sets({**main, "extra": {"more": more}}, seed=0)
 
 
+def test_a_published_picture_is_the_same_in_any_folder(tmp_path: Path) -> None:
+    lay_out(
+        tmp_path,
+        "main",
+        {"main/labels.csv": ["image,label", *(f"ISIC_000000{i},{'mw'[i % 2]}" for i in range(8))]},
+        [f"ISIC_000000{i}" for i in range(8)],
+    )
+    main = {"name": "main", "root": str(tmp_path / "main"), "licence": "none", "source": "drawn"}
+    main["labels"] = "labels.csv"
+    more = own_folders(tmp_path / "more", "more", "m w")
+    assert len(read_sets({**main, "extra": {"more": more}}, seed=0).extra) == 8
+    (tmp_path / "more" / "m" / "2.jpg").rename(tmp_path / "more" / "m" / "ISIC_0000001.jpg")
+    (tmp_path / "more" / "w" / "ISIC_0000004_downsampled.png").touch()
+    repeated = r"\(m/ISIC_0000001, w/ISIC_0000004_downsampled\)"
+    with pytest.raises(DataError, match=rf"2 pictures of the extra sets .* {repeated}"):
+        read_sets({**main, "extra": {"more": more}}, seed=0)
+    with pytest.raises(DataError, match=rf"2 pictures of travel\.more .* {repeated}"):
+        read_travel({"more": more}, ["m", "w"], read_sets(main, seed=0))
+
+
 def test_malignant_classes_are_named_in_either_normal_form(tmp_path: Path) -> None:
     described = own_folders(tmp_path, "own", normalize("NFD", "mélanome naevus"))
     for form in ("NFC", "NFD"):
