@@ -24,6 +24,7 @@ from training.measures import (
 from training.predictions import Predictions
 from training.refusals import RefusalFigures
 from training.scaling import Scaling
+from training.sizes import PictureSize
 from training.travel import TravelFigures
 
 
@@ -131,6 +132,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pictures: int
     lesions: int
     left_out: int = 0
+    picture_size: PictureSize | None = None
     resamples: int
     seed: int
     balanced_accuracy: Figure | None

@@ -22,6 +22,7 @@ from training.metrics import Evaluation, evaluate
 from training.plots.canvas import Plot
 from training.predictions import Predictions
 from training.refusals import RefusalFigures, Refused
+from training.sizes import PictureSize
 from training.travel import compare
 
 LIKE_THE_MIDDLE = Figure(value=0.0, low=-0.01, high=0.01, n=900)
@@ -461,6 +462,48 @@ def test_the_card_tells_who_is_on_the_pictures_of_a_known_set(
     known = msgspec.structs.replace(manifest, training=training)
     assert "light-skinned" in card.write(known, evaluation, {}, ["again"])
     assert "light-skinned" not in card.write(manifest, evaluation, {}, ["again"])
+
+
+def test_the_card_tells_the_size_of_the_pictures(
+    text: str, manifest: Manifest, evaluation: Evaluation
+) -> None:
+    assert " pixels." not in text.split("## Limits")[1]
+    small = PictureSize(width=200, height=150, share=1.0)
+    sized = msgspec.structs.replace(evaluation, picture_size=small)
+    limit = "was measured on pictures of 200 x 150 pixels"
+    told = card.write(manifest, sized, {}, ["again"])
+    assert "The pictures' size in pixels is 200 x 150." in told
+    assert f"- It {limit}. Pictures with finer detail" in told
+    sets = [
+        Dataset(name=name, licence="none", source="published", pictures=9)
+        for name in ("HAM10000", "more", "others")
+    ]
+    sizes = {
+        "HAM10000": {"width": 600, "height": 450, "share": 1.0},
+        "more": {"width": 320, "height": 240, "share": 0.25},
+    }
+    training = msgspec.structs.replace(
+        manifest.training, datasets=sets, config={"picture_sizes": sizes}
+    )
+    known = msgspec.structs.replace(manifest, training=training)
+    split = msgspec.structs.replace(sized, split_digest="0" * 64)
+    told = card.write(known, split, {}, ["again"])
+    assert "| data set | pictures | pixels | licence | source |" in told
+    assert "| HAM10000 | 9 | 600 x 450 | none |" in told
+    assert "| more | 9 | 320 x 240 (25 % of them) | none |" in told
+    assert "| others | 9 | - | none |" in told
+    assert (
+        f"- It learned from pictures of 600 x 450 and 320 x 240 (25 % of them) pixels, and {limit}"
+        ": smaller copies of HAM10000's, which are published with 600 x 450. Pictures with"
+    ) in told
+    # Neither another's pictures nor those as published are copies of them.
+    assert "smaller copies" not in card.write(known, sized, {}, ["again"])
+    full = PictureSize(width=600, height=450, share=1.0)
+    as_published = msgspec.structs.replace(split, picture_size=full)
+    assert "smaller copies" not in card.write(known, as_published, {}, ["again"])
+    anyones = msgspec.structs.replace(training, config={"picture_sizes": "many"})
+    odd = msgspec.structs.replace(manifest, training=anyones)
+    assert "| data set | pictures | licence | source |" in card.write(odd, split, {}, ["again"])
 
 
 @pytest.mark.parametrize("malignant", [True, False])
