@@ -409,6 +409,7 @@ class TestTestSplit:
         ("heatmaps.hottest", 1.5, "heatmaps.hottest"),
         ("groups.age_bands", [], "groups.age_bands"),
         ("resamples", "many", "resamples"),
+        ("cameras.may_lose", {"enlarged x2": -1}, "cameras.may_lose"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(setting: str, value: object, said: str) -> None:

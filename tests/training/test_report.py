@@ -176,6 +176,52 @@ def test_changes_that_cost_accuracy_are_named(text: str) -> None:
     assert "the same, blurred by 1 %" in text
 
 
+def test_limits_on_what_a_change_may_cost_are_judged_row_by_row(
+    manifest: Manifest, evaluation: Evaluation
+) -> None:
+    assert "may lose" not in card.write(manifest, evaluation, {}, ["again"])
+    gained = {
+        "enlarged x2": (Figure(value=-1e-16, low=0.0, high=0.0, n=900), 0.0, "0.000 | yes"),
+        "enlarged x4": (LIKE_THE_MIDDLE, 0.0, "0.000 | yes, not beyond doubt"),
+        "JPEG quality 30": (BELOW, 0.03, "0.030 | **no**"),
+        "JPEG quality 75": (
+            Figure(value=-0.04, low=-0.06, high=-0.02, n=900),
+            0.03,
+            "0.030 | no, not beyond doubt",
+        ),
+        "brightness x0.8": (ABOVE, None, "- | -"),
+    }
+    tried = Cameras(
+        settings=msgspec.structs.replace(
+            CAMERAS,
+            # What was not tried has no row.
+            may_lose={
+                **{name: limit for name, (_, limit, _) in gained.items() if limit is not None},
+                "turned by 90 degrees": 0.0,
+            },
+        ),
+        changes=[
+            CameraFigures(
+                name=name,
+                refused=LIKE_THE_MIDDLE,
+                balanced_accuracy=LIKE_THE_MIDDLE,
+                balanced_accuracy_gained=figure,
+            )
+            for name, (figure, _, _) in gained.items()
+        ],
+    )
+    text = card.write(manifest, msgspec.structs.replace(evaluation, cameras=tried), {}, ["again"])
+    section = text.split("## Any camera")[1].split("\n## ")[0]
+    for name, (_, _, said) in gained.items():
+        row = next(line for line in section.splitlines() if line.startswith(f"| {name} "))
+        assert f") | {said} | - |" in row
+    assert (
+        "set beforehand for 4 of these changes. By its value it keeps to that in 2 of them, in 1 "
+        "beyond doubt, which means by the whole interval. **It loses more in these rows: JPEG "
+        "quality 30.** By its value alone it loses more in these: JPEG quality 75."
+    ) in section
+
+
 def test_the_plots_are_small_pictures_with_something_on_them(
     drawn: tuple[Path, dict[str, Plot]],
 ) -> None:
