@@ -42,19 +42,32 @@ class Language(msgspec.Struct, frozen=True):
         """Whether its nouns, and none of the words before them, have a capital."""
         return self.code == "de"
 
-    def knows(self, manifest: Manifest) -> bool:
-        """Whether the model's classes are ours; of any others an id may mean something else."""
-        return set(manifest.class_ids) <= set(self.words["diagnoses"])
+    @staticmethod
+    def knows(manifest: Manifest) -> bool:
+        """Whether the model's classes are ours, in the words that are translated here.
+
+        Of any others an id may mean something else.
+        """
+        ours = LANGUAGES[CODES[0]].words["diagnoses"]
+        return all(
+            ours.get(c.id) == {"name": c.name, "description": c.description}
+            for c in manifest.classes
+        )
 
     def manifest(self, manifest: Manifest) -> Manifest:
-        """The manifest with names and descriptions in this language, where the classes are ours.
+        """The manifest with names and descriptions in this language, those of them that are ours.
 
         `web/src/words.ts` makes the same choice.
         """
         if self.code == CODES[0] or not self.knows(manifest):
             return manifest
         known = self.words["diagnoses"]
-        model = self.words["models"].get(manifest.title, {})
+        ours = LANGUAGES[CODES[0]].words["models"].get(manifest.title, {})
+        model = {
+            field: self.words["models"][manifest.title][field]
+            for field, said in ours.items()
+            if getattr(manifest, field) == said
+        }
         classes: list[ClassInfo] = [
             msgspec.structs.replace(c, **known[c.id]) for c in manifest.classes
         ]

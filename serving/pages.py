@@ -171,6 +171,7 @@ class Page:
             device_bytes=self._inference.bytes + self._assets.bytes_sent(RUNTIME),
             results=list(results),
             manifest=manifest and language.manifest(manifest),
+            pages=DIAGNOSES if manifest and language.knows(manifest) else {},
             pictures=list(pictures),
             problem=problem and language.problem(problem),
         )

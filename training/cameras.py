@@ -30,6 +30,7 @@ from training.predictions import Predictions, in_batches
 
 Positive = Annotated[float, Meta(gt=0)]
 Quality = Annotated[int, Meta(ge=1, le=100)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,6 +48,8 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """times which it is brighter"""
     blurs: list[Positive]
     """standard deviations of a Gaussian, in shorter sides"""
+    may_lose: dict[str, Share] = {}
+    """what balanced accuracy may lose by a change, by the name that the change has in the report"""
 
 
 class CameraFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from omegaconf import OmegaConf
 
-from training import record
+from training import record, sizes
 from training.finished import RunError, read_config, sets_of
 
-_OUTCOMES = ("checkpoints", "commit", "hardware", "seconds", "best_score", "scored_by")
+_OUTCOMES = (
+    *("checkpoints", "commit", "hardware", "seconds", "best_score", "scored_by"),
+    sizes.KEY,
+)
 """Of what made a model, what nobody chose."""
 
 _NAMES = ("name", "title", "summary")
@@ -50,6 +54,8 @@ def made_by(run: Path, checkpoints: Sequence[Path]) -> dict[str, Any]:
         "best_score": history.best_score,
         "scored_by": history.scored_by,
     }
+    if history.picture_sizes:
+        told[sizes.KEY] = msgspec.to_builtins(history.picture_sizes)
     if history.holds:
         told["holds"] = history.holds
     if before := [Path(file) for file in weights.get("checkpoints") or ()]:

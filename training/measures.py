@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -92,22 +94,43 @@ def calibration_error(confidence: Floats, hit: Bools) -> Measure:
     return measure
 
 
-def calibration_error_by_chance(confidence: Floats, simulations: int, seed: int) -> float:
-    """The 95th percentile of what a perfectly calibrated model would score on as many pictures.
+def calibration_error_by_chance(
+    confidence: Floats,
+    groups: Sequence[str],
+    simulations: int,
+    seed: int,
+    before: Floats | float = 0.0,
+) -> float:
+    """The 95th percentile of what a perfectly calibrated model would score on the same lesions.
 
     Of N pictures each is right with the very `confidence` `[N]` that was given, and the calibration
     error that is left by chance is measured, `simulations` times. Bröcker and Smith, "Increasing
     the Reliability of Reliability Diagrams", Weather and Forecasting 22 (2007).
+
+    Pictures of one lesion, which `groups` names, share a truth. So one number from 0 to 1 is drawn
+    for each lesion, and what each of its pictures shows is the class that it falls into, with the
+    classes side by side, each as wide as its probability: a picture is right where the number lies
+    beyond what the classes `before` `[N]` have and within `confidence` of that. Pictures with the
+    same probabilities are right together.
     """
     random = np.random.default_rng(seed)
+    _, lesion = np.unique(np.asarray(groups), return_inverse=True)
+    lesions = len(np.unique(lesion))
     bins = np.eye(BINS)[bin_of(confidence)]
     given = confidence @ bins
     errors = []
     for start in range(0, simulations, _CHUNK):
-        shape = (min(_CHUNK, simulations - start), len(confidence))
-        hit = (random.random(shape) < confidence).astype(np.float64)
+        drawn = random.random((min(_CHUNK, simulations - start), lesions))[:, lesion]
+        hit = ((before <= drawn) & (drawn < before + confidence)).astype(np.float64)
         errors.append(np.abs(given - hit @ bins).sum(axis=1) / len(confidence))
     return float(np.percentile(np.concatenate(errors), 95))
+
+
+def before_likeliest(probability: Floats) -> Floats:
+    """What the classes before the likeliest one have of `probability` `[N, C]` together, `[N]`."""
+    likeliest = probability.argmax(axis=1)
+    before = probability.cumsum(axis=1) - probability
+    return np.take_along_axis(before, likeliest[:, None], axis=1)[:, 0]
 
 
 def brier_score(probability: Floats, truth: Integers) -> Measure:

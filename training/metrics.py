@@ -15,6 +15,7 @@ from training.measures import (
     Integers,
     area_under_curve,
     balanced_accuracy,
+    before_likeliest,
     brier_score,
     calibration_error,
     calibration_error_by_chance,
@@ -24,6 +25,7 @@ from training.measures import (
 from training.predictions import Predictions
 from training.refusals import RefusalFigures
 from training.scaling import Scaling
+from training.sizes import PictureSize
 from training.travel import TravelFigures
 
 
@@ -81,7 +83,7 @@ class CalibrationFigures(msgspec.Struct, frozen=True, kw_only=True, omit_default
     """How far probabilities mean what they say. `error` is of the likeliest class, 15 bins.
 
     What is left `by_chance` is the 95th percentile of the errors that a perfectly calibrated model
-    would score on as many pictures: an error above it is more than chance.
+    would score on the same lesions: an error above it is more than chance.
     """
 
     temperature: float
@@ -131,6 +133,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pictures: int
     lesions: int
     left_out: int = 0
+    picture_size: PictureSize | None = None
     resamples: int
     seed: int
     balanced_accuracy: Figure | None
@@ -319,15 +322,21 @@ def _calibration_figures(
     bootstrap: Bootstrap,
     seed: int,
 ) -> CalibrationFigures:
-    def error(confidence: Floats, hit: Bools) -> tuple[Figure | None, float]:
+    def error(
+        confidence: Floats, hit: Bools, before: Floats | float = 0.0
+    ) -> tuple[Figure | None, float]:
         return (
             bootstrap.figure(calibration_error(confidence, hit), len(hit), excess=True),
-            calibration_error_by_chance(confidence, bootstrap.resamples, seed),
+            calibration_error_by_chance(
+                confidence, predictions.groups, bootstrap.resamples, seed, before
+            ),
         )
 
     count = len(probability)
     hit = probability.argmax(axis=1) == predictions.truth
-    likeliest, likeliest_by_chance = error(probability.max(axis=1), hit)
+    likeliest, likeliest_by_chance = error(
+        probability.max(axis=1), hit, before_likeliest(probability)
+    )
     flags = np.array([c.malignant for c in predictions.classes])
     malignant, malignant_by_chance = None, None
     if flags.any():

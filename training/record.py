@@ -11,6 +11,7 @@ import msgspec
 import torch
 
 from serving.manifest import Dataset
+from training.sizes import PictureSize
 
 FILE_NAME = "run.json"
 _PACKAGES = ("torch", "pytorch-lightning", "kornia", "numpy", "pillow", "onnx", "onnxruntime")
@@ -20,7 +21,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A finished run: `seconds` of wall-clock time and the best checkpoint's score included.
 
     `learned_before` are the sets beside its own that its start or its teacher had learned from;
-    `holds` are others whose pictures all of these, and its own, have among theirs.
+    `holds` are others whose pictures all of these, and its own, have among theirs. `picture_sizes`
+    are those of its own sets' pictures that it learned from.
     """
 
     weights: str
@@ -35,6 +37,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     teacher: str | None = None
     learned_before: list[Dataset] = []
     holds: list[str] = []
+    picture_sizes: dict[str, PictureSize] = {}
 
 
 def write(record: Record, run: Path) -> None:

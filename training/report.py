@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from serving.classifier import Classifier
 from serving.manifest import Manifest
 from serving.prediction import Prediction
-from training import cameras, card, groups, heatmaps, plots, refusals
+from training import cameras, card, groups, heatmaps, plots, refusals, sizes
 from training.bootstrap import Bootstrap
 from training.cameras import CameraSettings
 from training.comparison import Comparison
@@ -134,6 +134,7 @@ def report(
     looks = heatmaps.look(model, read, masks, settings.heatmaps, _SEED)
     evaluation = msgspec.structs.replace(
         evaluation,
+        picture_size=sizes.commonest((each.width, each.height) for each in predictions),
         groups=groups.measure(collected, settings.groups, bootstrap),
         heatmaps=heatmaps.measure(looks, settings.heatmaps, bootstrap),
         travel=[

@@ -23,7 +23,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
 from serving.manifest import ClassInfo, Dataset, Preprocessing
-from training import record
+from training import record, sizes
 from training.beginning import Beginning, begun_with, gone_on_from, refuse_another
 from training.data.module import Answers, CachedSets, PictureData
 from training.data.sets import Pictures, binary_of, read_sets
@@ -76,6 +76,7 @@ def train(config: DictConfig) -> float:
         refuse_another(before, beginning)
     data = read_data(config, pictures, answers, teacher)
     begun = _start(config, answers, pictures, data, split_digest, before)
+    picture_sizes = sizes.by_set([*pictures.parts["train"], *pictures.extra])
     # From here on a picture is a row of the cache and a class.
     del pictures
     callbacks = [hydra.utils.instantiate(each) for each in config.callbacks.values()]
@@ -105,6 +106,7 @@ def train(config: DictConfig) -> float:
         teacher=origin,
         learned_before=_learned_before(config, begun, teacher),
         holds=_holds(config, begun, teacher),
+        picture_sizes=picture_sizes,
     )
     best = Path(checkpoint.best_model_path)
     _end(finished, run_dir, config.model.name, best)

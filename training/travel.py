@@ -7,12 +7,21 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from training.bootstrap import Bools, Bootstrap, Figure, Measure, difference_between, ratio
+from training.bootstrap import (
+    Bools,
+    Bootstrap,
+    Figure,
+    Floats,
+    Measure,
+    difference_between,
+    ratio,
+)
 from training.data.sets import TravelSet
 from training.labels import MELANOMA
 from training.measures import (
     area_under_curve,
     balanced_accuracy,
+    before_likeliest,
     calibration_error,
     calibration_error_by_chance,
 )
@@ -174,12 +183,17 @@ def _calibration_error(
 ) -> tuple[Figure, float] | None:
     predictions = drawn.predictions
     confidence = predictions.probability.max(axis=1)
+    before: Floats | float = before_likeliest(predictions.probability)
     hit = predictions.probability.argmax(axis=1) == predictions.truth
     if measure == "malignant_calibration_error":
         if predictions.malignant_probability is None:
             return None
         confidence, hit = predictions.malignant_probability, predictions.malignant
+        before = 0.0
     figure = drawn.bootstrap.figure(calibration_error(confidence, hit), len(hit), excess=True)
     if figure is None:
         return None
-    return figure, calibration_error_by_chance(confidence, simulations, seed)
+    by_chance = calibration_error_by_chance(
+        confidence, predictions.groups, simulations, seed, before
+    )
+    return figure, by_chance

@@ -4,12 +4,14 @@ import { fileURLToPath } from "node:url";
 import tailwindcss from "@tailwindcss/vite";
 import { defineConfig } from "vite";
 
+import english from "../words/en.json" with { type: "json" };
+
 const runtime = fileURLToPath(import.meta.resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm"));
 
 export default defineConfig({
   base: "/static/",
   plugins: [tailwindcss()],
-  define: { RUNTIME_BYTES: statSync(runtime).size },
+  define: { RUNTIME_BYTES: statSync(runtime).size, CLASSES: english.diagnoses },
   build: {
     outDir: "../static",
     emptyOutDir: true,

@@ -22,7 +22,7 @@ ANSWERS = {
     "mole, but suspicious": (
         WARY,
         lesion(HARMLESS_REDNESS),
-        "Most like mole, but not enough to rule out melanoma",
+        "Most like melanocytic naevus (mole), but not enough to rule out melanoma",
     ),
     "two classes, suspicious": (
         "cnn",
@@ -217,7 +217,7 @@ def test_the_heatmap_of_another_diagnosis_can_be_chosen(open_page: OpenPage) -> 
     expect(heatmap).to_have_accessible_name(containing("evidence for melanoma"))
     melanoma = picture_of(heatmap)
     page.get_by_role("combobox", name="Evidence for").select_option("nv")
-    expect(heatmap).to_have_accessible_name(containing("evidence for mole"))
+    expect(heatmap).to_have_accessible_name(containing("evidence for melanocytic naevus (mole)"))
     assert picture_of(heatmap) != melanoma
 
 

@@ -73,13 +73,13 @@ def test_two_results_of_a_spot_stand_side_by_side(open_page: OpenPage) -> None:
     page.goto("/history")
     page.get_by_role("button", name="Compare").click()
     left, right = page.locator("[data-side=left]"), page.locator("[data-side=right]")
-    expect(left.locator("[data-slot=headline]")).to_contain_text("Mole")
+    expect(left.locator("[data-slot=headline]")).to_contain_text("mole")
     expect(right.locator("[data-slot=headline]")).to_contain_text("Melanoma")
     expect(page.get_by_text("Two different models")).to_be_hidden()
     page.get_by_label("Show where the model looked").check()
     expect(left.locator("canvas")).to_be_visible()
     right.get_by_role("combobox").select_option(index=0)
-    expect(right.locator("[data-slot=headline]")).to_contain_text("Mole")
+    expect(right.locator("[data-slot=headline]")).to_contain_text("mole")
     assert violations(page) == []
 
 

@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, ViewportSize, expect
 
 from serving.settings import CHECKOUT
+from tests.artifact_factory import SEVEN, make_artifact
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
 from tests.e2e.conftest import OpenPage
 from tests.e2e.server import served
@@ -96,6 +98,32 @@ def test_an_answer_is_in_the_readers_language(
     expect(article.get_by_role("heading").first).to_contain_text(headline)
     expect(article).to_contain_text(re.compile(r"\d\u00a0%"))
     expect(article).not_to_contain_text("Basal cell carcinoma")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+@pytest.mark.parametrize("own", [True, False], ids=["of other pictures", "as it ships"])
+def test_only_what_is_said_of_our_classes_is_translated_and_leads_to_their_pages(
+    browser: Browser, tmp_path: Path, scripts: bool, own: bool
+) -> None:
+    classes = list(SEVEN)
+    if own:
+        melanoma = next(c for c in classes if c.id == "mel")
+        told = msgspec.structs.replace(melanoma, name="Mela", description="As we label it.")
+        classes[classes.index(melanoma)] = told
+    make_artifact(tmp_path / "model", name="model", classes=classes)
+    with (
+        served(tmp_path) as address,
+        browser.new_context(
+            base_url=address, locale="de-DE", java_script_enabled=scripts
+        ) as context,
+    ):
+        page = context.new_page()
+        page.goto("/")
+        choose(page, lesion(SUSPICIOUS_REDNESS))
+        analyse(page)
+        about = page.locator("#answers [data-part=about]")
+        expect(about).to_contain_text("As we label it." if own else "Ein Krebs der Pigmentzellen")
+        expect(about.locator("[data-slot=about-more]")).to_be_visible(visible=not own)
 
 
 def test_a_failure_is_told_in_the_readers_language(open_page: OpenPage) -> None:

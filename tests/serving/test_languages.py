@@ -8,7 +8,7 @@ from litestar.testing import TestClient
 
 from serving.languages import CODES, LANGUAGES, preferred
 from serving.problems import PROBLEM_TYPES, plain, problem
-from tests.artifact_factory import SEVEN, class_info, make_artifact
+from tests.artifact_factory import SEVEN, TWO, class_info, make_artifact
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS, draw_lesion, encode
 
 Client = TestClient[Any]
@@ -118,15 +118,35 @@ def test_a_problem_keeps_its_own_words_where_none_are_known() -> None:
 
 
 def test_a_model_with_classes_of_its_own_keeps_its_own_words(tmp_path: Any) -> None:
-    ours = make_artifact(tmp_path / "ours", title="Seven diagnoses")
+    told = LANGUAGES["en"].words["models"]["Seven diagnoses"]
+    ours = make_artifact(tmp_path / "ours", **told)
     german = LANGUAGES["de"].manifest(ours)
     assert german.title == "Sieben Diagnosen"
+    assert german.summary == LANGUAGES["de"].words["models"]["Seven diagnoses"]["summary"]
     assert german.classes[0].name == "Aktinische Keratose oder Morbus Bowen"
     assert german.classes[0].malignant == ours.classes[0].malignant
     assert german.classes[0].source == ours.classes[0].source
     others = [*SEVEN[:2], class_info("cat", "A cat", False)]
     theirs = make_artifact(tmp_path / "theirs", classes=others)
     assert LANGUAGES["de"].manifest(theirs) == theirs
+
+
+@pytest.mark.parametrize("name", ["Benign", "Harmless"])
+def test_a_model_of_other_pictures_keeps_its_own_words_under_our_ids(
+    tmp_path: Any, name: str
+) -> None:
+    labelled = class_info("benign", name, False)
+    theirs = make_artifact(tmp_path / "theirs", classes=[labelled, TWO[1]])
+    for code in CODES:
+        assert not LANGUAGES[code].knows(theirs)
+        assert LANGUAGES[code].manifest(theirs) == theirs
+
+
+def test_our_classes_are_translated_beside_anothers_summary(tmp_path: Any) -> None:
+    theirs = make_artifact(tmp_path / "theirs", title="Seven diagnoses", summary="Of my own.")
+    german = LANGUAGES["de"].manifest(theirs)
+    assert (german.title, german.summary) == ("Sieben Diagnosen", "Of my own.")
+    assert german.classes[5].name == "Melanozytärer Nävus (Muttermal)"
 
 
 def test_equally_liked_languages_keep_their_order() -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from serving.classifier import Classifier
 from serving.pictures import Limits
 from tests.artifact_factory import make_artifact
 from tests.drawings import draw_flat, draw_lesion, encode
+from tests.training.drawn_sets import CONF
 from training.bootstrap import Bootstrap
 from training.cameras import (
     CameraSettings,
@@ -24,6 +26,7 @@ from training.cameras import (
 )
 from training.labels import DataError, LabelledPicture
 from training.predictions import Predictions, collect, predict_files
+from training.report import ReportSettings
 
 SETTINGS = CameraSettings(
     scales=[0.5, 2], saved_at=92, qualities=[40], turns=[90], lights=[0.1], blurs=[0.01]
@@ -135,3 +138,12 @@ def test_a_large_picture_turned_is_told_the_same(
 def test_only_quarters_are_turned_by() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({**msgspec.to_builtins(SETTINGS), "turns": [45]}, CameraSettings)
+
+
+def test_the_limits_that_are_set_are_of_changes_that_are_tried(
+    model: Classifier, lesions: list[LabelledPicture]
+) -> None:
+    settings = ReportSettings.read(OmegaConf.load(CONF / "evaluate.yaml")).cameras
+    plain = as_they_are(model, lesions)
+    tried = measure(model, lesions, plain, settings, Bootstrap(plain.groups, 100, 0)).changes
+    assert set(settings.may_lose) < {each.name for each in tried}

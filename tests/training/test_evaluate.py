@@ -32,6 +32,7 @@ from training.labels import DataError, LabelledPicture
 from training.metrics import Evaluation
 from training.refusals import RefusalSettings
 from training.report import ReportSettings
+from training.sizes import PictureSize
 
 DIAGNOSES = [c.id for c in SEVEN]
 SETTINGS = ReportSettings(
@@ -106,6 +107,7 @@ def test_any_table_of_labels_gives_the_report(images, tmp_path, form, lesions) -
     assert result.exit_code == 0, result.output
     evaluation = read_metrics(out)
     assert (evaluation.pictures, evaluation.lesions) == (28, lesions)
+    assert evaluation.picture_size == PictureSize(width=120, height=90, share=1.0)
     # The factory's model tells red from brown lesions without fail.
     assert evaluation.malignant is not None
     assert evaluation.malignant.auc is not None
@@ -407,6 +409,7 @@ class TestTestSplit:
         ("heatmaps.hottest", 1.5, "heatmaps.hottest"),
         ("groups.age_bands", [], "groups.age_bands"),
         ("resamples", "many", "resamples"),
+        ("cameras.may_lose", {"enlarged x2": -1}, "cameras.may_lose"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(setting: str, value: object, said: str) -> None:

@@ -9,6 +9,8 @@ from training.bootstrap import Bootstrap, Measure
 from training.measures import (
     area_under_curve,
     balanced_accuracy,
+    before_likeliest,
+    bin_of,
     brier_score,
     calibration_error,
     calibration_error_by_chance,
@@ -27,6 +29,11 @@ def predictions() -> Predictions:
 
 def value(measure: Measure, count: int) -> float:
     return float(measure(np.ones((1, count)))[0])
+
+
+def alone(count: int) -> list[str]:
+    """Lesions with one picture each, in the order of their names."""
+    return [f"lesion {number:05}" for number in range(count)]
 
 
 def drawn(measure: Measure, rows: np.ndarray, count: int) -> float:
@@ -96,7 +103,7 @@ def test_the_interval_of_a_calibration_error_lies_about_its_value() -> None:
 def test_a_calibrated_model_stays_below_what_chance_leaves_about_95_times_in_100() -> None:
     random = np.random.default_rng(0)
     confidence = random.beta(4, 1, 300)
-    limit = calibration_error_by_chance(confidence, 2000, seed=1)
+    limit = calibration_error_by_chance(confidence, alone(300), 2000, seed=1)
     errors = [
         value(calibration_error(confidence, random.random(300) < confidence), 300)
         for _ in range(400)
@@ -108,11 +115,51 @@ def test_a_calibrated_model_stays_below_what_chance_leaves_about_95_times_in_100
 
 def test_chance_leaves_less_of_more_pictures() -> None:
     few, many = (
-        calibration_error_by_chance(np.full(count, 0.8), 500, seed=0) for count in (100, 10_000)
+        calibration_error_by_chance(np.full(count, 0.8), alone(count), 500, seed=0)
+        for count in (100, 10_000)
     )
     # All are in one bin, so it is the 95th percentile of how far a share strays.
     assert few == pytest.approx(1.96 * 0.4 / 10, rel=0.15)
     assert many == pytest.approx(1.96 * 0.4 / 100, rel=0.15)
+
+
+def test_of_lesions_with_one_picture_each_is_right_with_its_own_confidence() -> None:
+    confidence = np.random.default_rng(0).beta(4, 1, 300)
+    hits = np.random.default_rng(5).random((200, 300)) < confidence
+    gaps = [np.bincount(bin_of(confidence), confidence - hit, 15) for hit in hits]
+    expected = np.percentile([np.abs(each).sum() / 300 for each in gaps], 95)
+    found = calibration_error_by_chance(confidence, alone(300), 200, seed=5)
+    assert found == pytest.approx(expected)
+
+
+def test_a_second_picture_of_a_lesion_leaves_chance_as_much() -> None:
+    confidence = np.random.default_rng(0).beta(4, 1, 150)
+    once = calibration_error_by_chance(confidence, alone(150), 500, seed=2)
+    twice = calibration_error_by_chance(
+        np.repeat(confidence, 2), np.repeat(alone(150), 2).tolist(), 500, seed=2
+    )
+    assert twice == pytest.approx(once)
+
+
+def test_a_calibrated_model_is_within_chance_where_lesions_have_several_pictures() -> None:
+    within = []
+    for seed in range(120):
+        drawn = calibrated_predictions(400, seed=seed, pictures_per_lesion=4)
+        confidence, hit = drawn.probability.max(axis=1), drawn.prediction == drawn.truth
+        limit = calibration_error_by_chance(
+            confidence, drawn.groups, 200, seed, before_likeliest(drawn.probability)
+        )
+        within.append(value(calibration_error(confidence, hit), 400) <= limit)
+    assert np.mean(within) > 0.88
+
+
+def test_pictures_of_a_lesion_that_contradict_each_other_are_not_wrong_together() -> None:
+    probability = np.array([[0.6, 0.4], [0.4, 0.6]])
+    before = before_likeliest(probability)
+    np.testing.assert_allclose(before, [0, 0.4])
+    # The truth is the first class, the second, or in a fifth of all draws to each its own.
+    limit = calibration_error_by_chance(np.array([0.6, 0.6]), ["a", "a"], 500, 0, before)
+    assert limit == pytest.approx(0.4)
 
 
 def test_a_mean_is_over_those_chosen_and_passes_over_what_is_unknown() -> None:

@@ -13,6 +13,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 
 from serving.classifier import Classifier
 from serving.manifest import FILE_NAME, MODEL_FILE, ArtifactError, Manifest
@@ -28,6 +29,7 @@ from training.finished import CONFIG_FILE, RunError, find_run
 from training.graph import ExportError
 from training.labels import DIAGNOSES, DataError
 from training.refit import refit
+from training.sizes import PictureSize, learned_from
 from training.train import plain, read_answers, read_config_sets, read_data, train
 
 
@@ -90,6 +92,10 @@ def test_the_manifest_tells_how_the_model_came_about(made: Made, ham10000: Path)
     assert dataset.name == "HAM10000"
     assert dataset.licence == "CC BY-NC 4.0"
     assert dataset.pictures == len(parts["train"])
+    with Image.open(parts["train"][0].path) as picture:
+        assert learned_from(manifest.training.config) == {
+            "HAM10000": PictureSize(width=picture.width, height=picture.height, share=1.0)
+        }
     assert manifest.parity.batch_sizes == [1, 5]
     assert manifest.parity.probability <= 1e-4
     assert manifest.parity.heatmap <= 1e-3

@@ -41,7 +41,8 @@ def section(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot
         "error is the mean gap, over 15 bins, between the probability given and the share that "
         f"turned out so, over {evaluation.pictures} pictures. Even a perfectly calibrated model "
         "would score some error on so few; the last column is what it stays below in 95 of 100 "
-        f"cases ({evaluation.resamples} simulations from the model's own probabilities).",
+        f"cases ({evaluation.resamples} simulations from the model's own probabilities, in which "
+        "the pictures of a lesion share what is drawn).",
         table(["", "before", "after", "by chance at most"], rows),
         _judged("the likeliest class", after.error, after.error_by_chance),
         _judged(

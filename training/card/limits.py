@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from serving.manifest import Manifest
-from training.card.markdown import either, percent
+from training import sizes
+from training.card.markdown import either, percent, pixels
 from training.measures import FEW
 from training.metrics import Evaluation
 
@@ -21,6 +22,9 @@ _PEOPLE = {
     ),
 }
 """Who is on the pictures of a known set."""
+
+_PUBLISHED = {"HAM10000": (600, 450)}
+"""Width and height, in pixels, that the pictures of a known set were published with."""
 
 
 def section(manifest: Manifest, evaluation: Evaluation) -> str:
@@ -42,6 +46,7 @@ def section(manifest: Manifest, evaluation: Evaluation) -> str:
     limits += [
         "It has seen only dermoscopic pictures, and knows no diagnosis but its "
         f"{len(manifest.classes)} classes: anything else is given one of these, or refused.",
+        *_size(manifest, evaluation),
         "Another camera, light or gel can cost much accuracy. Figures from the clinics that the "
         "model was trained on are the best case.",
         "The heatmap shows which regions raised a score. It is no outline of a disease and no "
@@ -53,6 +58,24 @@ def section(manifest: Manifest, evaluation: Evaluation) -> str:
             f"About {either(few, 'and')} there are too few pictures here (below {FEW}) to say much."
         )
     return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
+
+
+def _size(manifest: Manifest, evaluation: Evaluation) -> list[str]:
+    """How large the pictures were, and whether that is smaller than they are published."""
+    measured = evaluation.picture_size
+    if measured is None:
+        return []
+    said = f"It was measured on pictures of {pixels(measured)} pixels"
+    if shown := sizes.learned_from(manifest.training.config).values():
+        learned = either(list(dict.fromkeys(map(pixels, shown))), "and")
+        said = f"It learned from pictures of {learned} pixels, and was{said.removeprefix('It was')}"
+    # A test split is of the first set.
+    first = manifest.training.datasets[0].name if manifest.training.datasets else None
+    if evaluation.split_digest is not None and first in _PUBLISHED:
+        width, height = _PUBLISHED[first]
+        if measured.width * measured.height < width * height:
+            said += f": smaller copies of {first}'s, which are published with {width} x {height}"
+    return [f"{said}. Pictures with finer detail, or with less, would give other figures."]
 
 
 def _alarms(evaluation: Evaluation) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from training.bootstrap import Figure
 from training.measures import FEW
 from training.plots.canvas import Plot
+from training.sizes import PictureSize
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "-"
@@ -70,6 +71,12 @@ def note(counts: Iterable[int]) -> list[str]:
 def percent(share: float, digits: int = 0) -> str:
     """A share in percent."""
     return f"{100 * share:.{digits}f} %"
+
+
+def pixels(size: PictureSize) -> str:
+    """The size of pictures, and of how many of them where it is not that of all."""
+    sides = f"{size.width} x {size.height}"
+    return sides if size.share == 1 else f"{sides} ({percent(size.share)} of them)"
 
 
 def either(names: Sequence[str], word: str = "or") -> str:

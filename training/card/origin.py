@@ -8,17 +8,24 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from serving.manifest import Manifest
+from training import sizes
 from training.card import integers
-from training.card.markdown import table
+from training.card.markdown import DASH, pixels, table
+from training.sizes import PictureSize
 
-_TOLD_ABOVE = frozenset({"hardware", "seconds", "best_score", "scored_by", "commit"})
+_TOLD_ABOVE = frozenset({"hardware", "seconds", "best_score", "scored_by", "commit", sizes.KEY})
 """What stands in the manifest's configuration about the run itself."""
 
 
 def section(manifest: Manifest) -> str:
     """Data sets and licences, the facts of the training, parity and configuration."""
     training = manifest.training
-    rows = [[d.name, f"{d.pictures}", d.licence, d.source] for d in training.datasets]
+    shown = sizes.learned_from(training.config)
+    header = ["data set", "pictures", *["pixels"] * bool(shown), "licence", "source"]
+    rows = [
+        [d.name, f"{d.pictures}", *_size(shown, d.name), d.licence, d.source]
+        for d in training.datasets
+    ]
     facts = [
         ["Network", manifest.architecture],
         [
@@ -62,7 +69,7 @@ def section(manifest: Manifest) -> str:
     parity = manifest.parity
     return f"""## What it was made from
 
-{table(["data set", "pictures", "licence", "source"], rows)}
+{table(header, rows)}
 
 The sets' licences bind whoever uses the model, too. The split goes by lesion: no lesion is in two
 parts. The test part took no part in training, nor in anything that was fitted.
@@ -81,6 +88,13 @@ difference of a probability was {parity.probability:.1g}, of a heatmap {parity.h
 ```
 
 </details>"""
+
+
+def _size(shown: Mapping[str, PictureSize], name: str) -> list[str]:
+    """The size that a set's pictures had, where that of any set is known."""
+    if not shown:
+        return []
+    return [pixels(shown[name]) if name in shown else DASH]
 
 
 def _fitted(fitted: Mapping[str, Any] | None) -> list[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from serving.manifest import Manifest
-from training.card.markdown import either, figure_rows, images, interval, mark, table
+from training.card.markdown import either, figure_rows, images, interval, mark, pixels, table
 from training.measures import FEW
 from training.metrics import ClassFigures, Evaluation
 from training.plots.canvas import Plot
@@ -32,6 +32,7 @@ def overall(evaluation: Evaluation) -> str:
         "## Results",
         f"Measured on **{evaluation.dataset}**: {evaluation.pictures} pictures of "
         f"{evaluation.lesions} lesions, run from their files through the code that serves. "
+        f"{_size(evaluation)}"
         f"Intervals hold 95 %; they are drawn {evaluation.resamples} times over lesions, because "
         "two pictures of one lesion are not two cases.",
     ]
@@ -64,6 +65,11 @@ def overall(evaluation: Evaluation) -> str:
             ),
         ]
     return "\n\n".join(lines)
+
+
+def _size(evaluation: Evaluation) -> str:
+    size = evaluation.picture_size
+    return f"The pictures' size in pixels is {pixels(size)}. " if size else ""
 
 
 def by_class(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:

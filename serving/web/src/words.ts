@@ -5,6 +5,8 @@ type Words = typeof import("../../words/en.json");
 const files = import.meta.glob<Words>("../../words/*.json", { import: "default" });
 const originals = new WeakMap<Manifest, Manifest>();
 const language = document.documentElement.lang;
+// Vite puts the value in the place of its name, here only.
+const ours = CLASSES;
 
 /** Every word that the scripts put on the page, in the page's language. Templates read the same. */
 export const words: Words = await load();
@@ -16,12 +18,13 @@ async function load(): Promise<Words> {
 }
 
 /**
- * `manifest` with names and descriptions in the page's language. A model that knows any class
- * beside ours keeps its own words. `serving/languages.py` makes the same choice.
+ * `manifest` with names and descriptions in the page's language, those of them that are ours. A
+ * model with any class beside ours keeps its own words. `serving/languages.py` makes the same
+ * choice.
  */
 export function translate(manifest: Manifest): Manifest {
   const known: Record<string, { name: string; description: string }> = words.diagnoses;
-  const models: Record<string, { title: string; summary: string }> = words.models;
+  const models: Record<string, { title: string }> = words.models;
   if (isEnglish() || !knows(manifest)) return manifest;
   const classes = manifest.classes.map((c) => ({ ...c, ...known[c.id] }));
   const translated = { ...manifest, classes, ...models[manifest.title] };
@@ -29,9 +32,15 @@ export function translate(manifest: Manifest): Manifest {
   return translated;
 }
 
-/** Whether the model's classes are ours; of any others an id may mean something else. */
+/**
+ * Whether the model's classes are ours, in the words that are translated here; of any others an id
+ * may mean something else.
+ */
 export function knows(manifest: Manifest): boolean {
-  return manifest.classes.every((c) => c.id in words.diagnoses);
+  return original(manifest).classes.every((c) => {
+    const known = ours[c.id];
+    return known?.name === c.name && known.description === c.description;
+  });
 }
 
 /** `manifest` in the words of the model itself. */
