@@ -23,7 +23,7 @@ from uvicorn._types import Scope as UvicornScope
 
 from serving.following import ID_HEADER, Note
 from serving.problems import MEDIA_TYPE, OverloadedError, problem
-from serving.protocol import LARGE_PIECE, Carried, RequestProtocol
+from serving.protocol import LARGE_PIECE, PIECE, Carried, RequestProtocol
 from serving.proxies import scheme_told
 from serving.security import headers_over
 from serving.settings import Settings
@@ -42,11 +42,16 @@ _QUEUED = 128 << 10
 _TOLD = 64
 """connections beyond the most that are told so; more would only take the system's descriptors"""
 
+_LEAST_PIECE = 4 << 10
+"""bytes; fewer would cost more than they save"""
+
 _PROBES = frozenset(("/healthz", "/readyz"))
 
 
 def connection_class(settings: Settings, noted: Note) -> type[RequestProtocol]:
     """The class of connections within the limits of `settings`; what they refuse is `noted`."""
+    # Twice as much may lie unread on each.
+    share = settings.unread_bytes // (2 * (settings.max_connections + _TOLD))
     scheme_of = scheme_told(settings.proxies)
 
     def of_each(scope: Mapping[str, Any] | None) -> dict[str, str]:
@@ -55,6 +60,7 @@ def connection_class(settings: Settings, noted: Note) -> type[RequestProtocol]:
     class LimitedConnection(_Connection):
         limits = settings
         max_head_bytes = settings.max_header_bytes
+        piece = max(_LEAST_PIECE, min(PIECE, share))
         note = staticmethod(noted)
         carried = staticmethod(of_each)
         # No bytearray: whoever fills a part of it would fill a copy.

@@ -22,7 +22,7 @@ from serving.problems import MEDIA_TYPE, Problem, plain, problem
 
 PIECE = 128 << 10
 """bytes that are taken from a connection at a time, and may wait to be asked for: twice as much at
-most, where nobody asks"""
+most, where nobody asks; fewer where many connections share little memory"""
 
 LARGE_PIECE = 512 << 10
 """the same of a body that somebody takes as it comes: each piece costs a turn of the loop"""
@@ -58,6 +58,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """A connection whose requests are read one by one, each with a head within a limit."""
 
     max_head_bytes: int
+    piece: int = PIECE
     note: Note
     carried: Carried
     received: memoryview
@@ -84,12 +85,18 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         """Whether every request that was begun has its answer."""
         return self.part == "head" and not self._has_begun
 
+    @property
+    def _held(self) -> int:
+        """Bytes that wait to be asked for, of a body or behind it."""
+        return len(self._behind) + (0 if self.cycle is None else len(self.cycle.body))
+
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to put what comes next."""
         is_announced = self.part == "body" and self._unread is not None
         if is_announced and self._is_taken and not self.cycle.body:
             return self.received
-        return self.received[:PIECE]
+        # Whoever asks for more has it read on, though there is no room; a byte shows the end, too.
+        return self.received[: min(self.piece, max(1, 2 * self.piece - self._held))]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Reads what came."""
@@ -139,7 +146,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             # uvicorn types it as a bytearray, of which it only asks the length and `bytes(...)`; of
             # bytes that makes no second copy of a picture.
             cycle.body = body  # type: ignore[assignment]
-        if len(cycle.body) > PIECE:
+        if self._held > self.piece:
             self.flow.pause_reading()
         cycle.message_event.set()
 
@@ -151,7 +158,8 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             self.part, self._begun = "head" if self.cycle.response_complete else "answer", 0
 
     def on_response_complete(self) -> None:
-        """Goes on with what was sent meanwhile."""
+        """Goes on with what was sent meanwhile; nobody asks for the rest of a body any more."""
+        self.cycle.body = bytearray()
         self._answer.flush()
         if self.part == "answer":
             self.part = "head"
@@ -183,7 +191,7 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             if self.part == "answer":
                 # Read on up to a limit, to see the client leave.
                 self._behind = data[start:] if self.cycle.keep_alive else b""
-                if len(self._behind) >= PIECE:
+                if self._held > self.piece:
                     self.flow.pause_reading()
                 return
             end = self._end(data, start)

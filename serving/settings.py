@@ -161,6 +161,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.memory_bytes // 8
 
     @property
+    def unread_bytes(self) -> int:
+        """The memory for what lies on connections until it is asked for, beside `memory_bytes`."""
+        return self.memory_bytes // 8
+
+    @property
     def ahead_bytes(self) -> int:
         """The memory for what is read before a worker is free for it; more would buy no speed."""
         return min(self.sent_bytes, _LARGE_PICTURE * (self.workers + 2))

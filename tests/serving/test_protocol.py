@@ -36,7 +36,14 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 @pytest.fixture(scope="module")
 def live(settings: Settings, static: Path) -> Iterator[Live]:
-    small = msgspec.structs.replace(settings, port=0, max_header_bytes=MOST_HEAD, body_seconds=5)
+    small = msgspec.structs.replace(
+        settings,
+        port=0,
+        max_header_bytes=MOST_HEAD,
+        body_seconds=5,
+        # Enough for the largest pieces.
+        memory_bytes=2_000_000_000,
+    )
     with serving(small, static) as live:
         yield live
 
@@ -386,6 +393,53 @@ def test_a_body_that_nobody_reads_is_not_taken(
         # The network's own buffers take some megabytes.
         assert sent < UNREAD / 2
         opened.set()
+
+
+@pytest.mark.parametrize("sent", ["a body", "behind a request"])
+def test_what_lies_unread_has_its_share_of_the_memory(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, sent: str
+) -> None:
+    opened, held = hold_answers(monkeypatch), set[RequestProtocol]()
+    monkeypatch.setattr("serving.turns.Turns.__init__.__defaults__", (1, 60.0))
+    update = RequestProtocol.buffer_updated
+
+    def note(connection: RequestProtocol, count: int) -> None:
+        held.add(connection)
+        update(connection, count)
+
+    monkeypatch.setattr(RequestProtocol, "buffer_updated", note)
+    small = msgspec.structs.replace(
+        settings, port=0, workers=1, memory_bytes=400_000_000, max_connections=1_000
+    )
+    length = b"Content-Length: %d\r\n\r\n" % UNREAD
+    with serving(small) as live, live.connect() as first, live.connect() as second:
+        first.sendall(POST + LENGTH + b"\r\n" + FORM)
+        wait_until(lambda: live.app.state.inference.workers.running == 1)
+        second.sendall(POST + (length if sent == "a body" else LENGTH + b"\r\n" + FORM))
+        second.sendall(bytes(500_000) if sent == "a body" else GET * 12_000)
+        wait_until(lambda: any(each.flow.read_paused for each in held))
+        unread = [len(each._behind) + len(each.cycle.body) for each in held]
+        assert max(unread) <= small.unread_bytes // small.max_connections
+        opened.set()
+
+
+def test_what_nobody_asked_for_is_not_kept_behind_its_answer(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, update = set[RequestProtocol](), RequestProtocol.buffer_updated
+
+    def note(connection: RequestProtocol, count: int) -> None:
+        held.add(connection)
+        update(connection, count)
+
+    monkeypatch.setattr(RequestProtocol, "buffer_updated", note)
+    body = b"Content-Length: 50000\r\n\r\n" + bytes(50_000)
+    with live.connect() as connection:
+        connection.sendall(POST.replace(b"predictions", b"nothing") + body)
+        assert statuses(connection.recv(65536)) == [404]
+        (answered,) = held
+        wait_until(lambda: answered.part == "head")
+        assert answered.cycle.body == b""
 
 
 class Written:
