@@ -18,16 +18,17 @@ async function load(): Promise<Words> {
 }
 
 /**
- * `manifest` with names and descriptions in the page's language, those of them that are ours. A
- * model with any class beside ours keeps its own words. `serving/languages.py` makes the same
- * choice.
+ * `manifest` with its names in the page's language. A model with any class beside ours keeps its
+ * own words. `serving/languages.py` makes the same choice.
  */
 export function translate(manifest: Manifest): Manifest {
   const known: Record<string, { name: string; description: string }> = words.diagnoses;
   const models: Record<string, { title: string }> = words.models;
   if (isEnglish() || !knows(manifest)) return manifest;
   const classes = manifest.classes.map((c) => ({ ...c, ...known[c.id] }));
-  const translated = { ...manifest, classes, ...models[manifest.title] };
+  // No script shows the summary.
+  const { title } = models[manifest.title] ?? manifest;
+  const translated = { ...manifest, classes, title };
   originals.set(translated, manifest);
   return translated;
 }
