@@ -92,8 +92,8 @@ def _kept(limits: Mapping[str, _Limit]) -> str:
     sure = sum(each.is_sure for each in kept)
     said = (
         f"What balanced accuracy may lose was set beforehand for {len(limits)} of these changes. "
-        f"By its value it keeps to that in {len(kept)} of them, in {sure} beyond doubt, which "
-        "means by the whole interval."
+        f"By its value it keeps to that in {len(kept)} of them, in {sure or 'none'} beyond doubt, "
+        "which means by the whole interval."
     )
     missed = {name: each for name, each in limits.items() if not each.is_kept}
     surely = [name for name, each in missed.items() if each.is_sure]
