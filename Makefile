@@ -11,8 +11,10 @@ MODEL := mobilenet cnn
 ARGS :=
 TESTS :=
 # Each would overwrite what the one before it made.
-$(if $(and $(findstring model.name=,$(ARGS)),$(word 2,$(MODEL))),$(error \
+ifneq ($(filter train sweep export compare evaluate,$(MAKECMDGOALS)),)
+$(if $(and $(filter model.name=% 'model.name=% "model.name=%,$(ARGS)),$(word 2,$(MODEL))),$(error \
   model.name names $(MODEL) alike, so that one would overwrite the other: choose one (MODEL=$(firstword $(MODEL)))))
+endif
 
 VENV := .venv
 BIN := $(VENV)/bin

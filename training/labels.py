@@ -153,7 +153,7 @@ def read_labels(
     for row in table.rows:
         paths = found.of(row.name)
         image_id = _id_of(row.name)
-        files = {file for path in paths for file in _files(path)}
+        files = set(map(str, paths))
         repeated = image_id in seen or not labelled.isdisjoint(files)
         seen.add(image_id)
         labelled |= files
@@ -409,11 +409,6 @@ def _is_picture(path: Path) -> bool:
 
 def _is_picture_name(name: str) -> bool:
     return splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
-
-
-def _files(path: Path) -> list[str]:
-    """The path of a file and, where that is a link, the one that it leads to."""
-    return [str(path), *([os.path.realpath(path)] if os.path.islink(path) else [])]
 
 
 def _id_of(name: str) -> str:

@@ -126,6 +126,13 @@ def calibration_error_by_chance(
     return float(np.percentile(np.concatenate(errors), 95))
 
 
+def sharing_a_truth(groups: Sequence[str], truth: Integers) -> Sequence[str]:
+    """`groups` where each has one truth, as lesions do; each picture alone where not, as patients."""
+    if len(set(zip(groups, truth.tolist(), strict=True))) == len(set(groups)):
+        return groups
+    return [str(index) for index in range(len(groups))]
+
+
 def before_likeliest(probability: Floats) -> Floats:
     """What the classes before the likeliest one have of `probability` `[N, C]` together, `[N]`."""
     likeliest = probability.argmax(axis=1)

@@ -21,6 +21,7 @@ from training.measures import (
     calibration_error_by_chance,
     log_loss,
     mean,
+    sharing_a_truth,
 )
 from training.predictions import Predictions
 from training.refusals import RefusalFigures
@@ -322,14 +323,14 @@ def _calibration_figures(
     bootstrap: Bootstrap,
     seed: int,
 ) -> CalibrationFigures:
+    groups = sharing_a_truth(predictions.groups, predictions.truth)
+
     def error(
         confidence: Floats, hit: Bools, before: Floats | float = 0.0
     ) -> tuple[Figure | None, float]:
         return (
             bootstrap.figure(calibration_error(confidence, hit), len(hit), excess=True),
-            calibration_error_by_chance(
-                confidence, predictions.groups, bootstrap.resamples, seed, before
-            ),
+            calibration_error_by_chance(confidence, groups, bootstrap.resamples, seed, before),
         )
 
     count = len(probability)

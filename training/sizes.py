@@ -66,7 +66,9 @@ def _read(files: Iterable[Path]) -> Iterator[tuple[int, int]]:
         try:
             with Image.open(file, formats=FORMATS) as image:
                 width, height = image.size
-                turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+                # Pillow tells a TIFF's size as it is when turned.
+                orientation = image.getexif().get(ExifTags.Base.Orientation)
+                turned = orientation in (5, 6, 7, 8) and image.format != "TIFF"
         except Exception:  # a decoder may raise anything over damaged bytes
             continue
         yield (height, width) if turned else (width, height)

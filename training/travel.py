@@ -24,6 +24,7 @@ from training.measures import (
     before_likeliest,
     calibration_error,
     calibration_error_by_chance,
+    sharing_a_truth,
 )
 from training.predictions import Predictions
 
@@ -193,7 +194,6 @@ def _calibration_error(
     figure = drawn.bootstrap.figure(calibration_error(confidence, hit), len(hit), excess=True)
     if figure is None:
         return None
-    by_chance = calibration_error_by_chance(
-        confidence, predictions.groups, simulations, seed, before
-    )
+    groups = sharing_a_truth(predictions.groups, predictions.truth)
+    by_chance = calibration_error_by_chance(confidence, groups, simulations, seed, before)
     return figure, by_chance

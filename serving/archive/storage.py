@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -47,14 +48,15 @@ class Storage:
     def places(self) -> Iterator[str]:
         """The pictures' paths from the root, in the order of the paths as text.
 
-        What is hidden is passed over, and what has not a picture's ending. Links are followed, but
-        not back to a folder above them. A folder that cannot be listed is a place itself, which
-        ends with a slash. It holds the names of one folder at a time, and of those above it.
+        What is hidden is passed over, and what has not a picture's ending. Links to folders
+        elsewhere are followed, once for each folder. A folder that cannot be listed is a place
+        itself, which ends with a slash. It holds the names of one folder at a time, and of those
+        above it.
 
         Raises:
             ArchiveError: where the root cannot be listed.
         """
-        return self._below("", frozenset())
+        return self._below("", set())
 
     def chunks(self, size: int) -> Iterator[list[str]]:
         """`places`, `size` at a time."""
@@ -101,33 +103,46 @@ class Storage:
             raise OSError(str(error)) from error
         return data
 
-    def _below(self, folder: str, above: frozenset[Hashable]) -> Iterator[str]:
-        """The places below `folder`, which is empty or ends with a slash, and lies in `above`."""
+    def _below(self, folder: str, followed: set[str]) -> Iterator[str]:
+        """The places below `folder`, which is empty or ends with a slash.
+
+        `followed` gets the folders that links led to.
+        """
         try:
-            itself, names = self._names(folder)
+            if folder and self._is_known(folder, followed):
+                return
+            names = self._names(folder)
         except Exception as error:  # each storage's library has exceptions of its own
             if folder:
                 yield folder
                 return
             root = self.path or "/"
             raise ArchiveError(f"{root}: the folder cannot be listed ({error}).") from error
-        if itself in above:
-            return
         for name in sorted(names):
             if name.endswith("/"):
-                yield from self._below(folder + name, above | {itself})
+                yield from self._below(folder + name, followed)
             else:
                 yield folder + name
 
-    def _names(self, folder: str) -> tuple[Hashable, list[str]]:
-        """What `folder` is known by, and its pictures and folders; folders end with a slash."""
+    def _is_known(self, folder: str, followed: set[str]) -> bool:
+        """Whether it is a link into the archive itself, or to what was `followed`."""
+        path = self.at(folder).rstrip("/")
+        if not self.is_local or not os.path.islink(path):
+            return False
+        target = os.path.realpath(path, strict=True)
+        for each in (os.path.realpath(self.path), *followed):
+            if os.path.commonpath((each, target)) == each:
+                return True
+        followed.add(target)
+        return False
+
+    def _names(self, folder: str) -> list[str]:
+        """The pictures and folders of `folder`; folders end with a slash."""
         path = self.at(folder).rstrip("/") or "/"
         if not self.is_local:
-            return path, list(self._listed(path))
-        status = os.stat(path)
+            return list(self._listed(path))
         with os.scandir(path) as entries:  # fsspec would ask for each file's size, too
-            names = [name for entry in entries if (name := _taken(entry))]
-        return (status.st_dev, status.st_ino), names
+            return [name for entry in entries if (name := _taken(entry))]
 
     def _listed(self, path: str) -> Iterator[str]:
         entries: list[dict[str, Any]] = self.system.ls(path, detail=True)
@@ -159,8 +174,9 @@ def _taken(entry: os.DirEntry[str]) -> str:
         if entry.is_dir():
             return entry.name + "/"
         return picture if entry.is_file() or not os.path.exists(entry.path) else ""
-    except OSError:
-        return picture or entry.name + "/"
+    except OSError as error:
+        leads_nowhere = error.errno in (errno.ENOTDIR, errno.ENAMETOOLONG)
+        return picture or ("" if leads_nowhere else entry.name + "/")
 
 
 def _is_picture(name: str) -> bool:

@@ -235,12 +235,11 @@ def test_everything_wrong_is_named_in_one_error(tmp_path: Path) -> None:
 
 def test_rows_of_one_file_are_one_picture_twice(tmp_path: Path) -> None:
     images = pictures(tmp_path, "images/a.jpg", "images/b.jpg") / "images"
-    (images / "c.jpg").symlink_to("b.jpg")
-    rows = ["a.jpg", "images/a.jpg", "./a.jpg", f"{images}/a.jpg", "b.jpg", "c.jpg", "images/b.jpg"]
+    rows = ["a.jpg", "images/a.jpg", "./a.jpg", f"{images}/a.jpg", "b.jpg", "images/b.jpg"]
     labels = table(tmp_path, "\n".join(["file,label", *(f"{row},x" for row in rows)]))
     message = error(labels, tmp_path, images)
-    repeats = f"images/a.jpg, ./a.jpg, {images}/a.jpg, c.jpg, images/b.jpg"
-    assert f"5 twice in the table: {repeats}\n" in message
+    repeats = f"images/a.jpg, ./a.jpg, {images}/a.jpg, images/b.jpg"
+    assert f"4 twice in the table: {repeats}\n" in message
 
 
 def test_of_many_wrong_pictures_ten_are_named_and_the_rest_counted(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from training.measures import (
     log_loss,
     mean,
     median,
+    sharing_a_truth,
 )
 from training.predictions import Predictions
 from training.scaling import Scaling
@@ -182,3 +183,9 @@ def test_the_median_passes_over_what_it_is_not_of() -> None:
     assert value(median(values, ~np.isnan(values)), 4) == 0.7
     assert np.isnan(drawn(median(values, ~np.isnan(values)), np.array([1, 1]), 4))
     assert np.isnan(value(median(values, np.zeros(4, bool)), 4))
+
+
+def test_patients_with_several_diagnoses_share_no_truth() -> None:
+    lesions = ["a", "a", "b"]
+    assert sharing_a_truth(lesions, np.array([1, 1, 0])) == lesions
+    assert len(set(sharing_a_truth(lesions, np.array([1, 0, 0])))) == 3

@@ -76,7 +76,11 @@ def percent(share: float, digits: int = 0) -> str:
 def pixels(size: PictureSize) -> str:
     """The size of pictures, and of how many of them where it is not that of all."""
     sides = f"{size.width} x {size.height}"
-    return sides if size.share == 1 else f"{sides} ({percent(size.share)} of them)"
+    if size.share == 1:
+        return sides
+    if size.share < 0.5:
+        return f"of many kinds, most often {sides}"
+    return f"{sides} ({percent(min(size.share, 0.99))} of them)"
 
 
 def either(names: Sequence[str], word: str = "or") -> str:

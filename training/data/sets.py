@@ -261,7 +261,8 @@ def _repeated(known: Sequence[LabelledPicture], added: Sequence[LabelledPicture]
 
 def _known_as(picture: LabelledPicture) -> str:
     """What the picture is called in every set: the archive's id, in whatever folder, or its own."""
-    published = _PUBLISHED.fullmatch(picture.path.stem)
+    path = picture.path.resolve() if picture.path.is_symlink() else picture.path
+    published = _PUBLISHED.fullmatch(picture.path.stem) or _PUBLISHED.fullmatch(path.stem)
     return published[1] if published else picture.image_id
 
 

@@ -40,7 +40,7 @@ def test_no_more_is_read_than_asked_for(tmp_path: Path) -> None:
     assert Storage(str(tmp_path)).read("a.jpg", 4) == b"0123"
 
 
-def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+def test_links_to_folders_elsewhere_are_followed_once(tmp_path: Path) -> None:
     elsewhere, root = tmp_path / "elsewhere", tmp_path / "root"
     for folder in (elsewhere, root):
         folder.mkdir()
@@ -48,8 +48,14 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> Non
     (root / "loop").symlink_to(root)
     (root / "link").symlink_to(elsewhere)
     (elsewhere / "back").symlink_to(root)
+    (root / "link again").symlink_to(elsewhere)
+    for index in range(8):
+        (root / f"visit{index}").mkdir()
+        (root / f"visit{index}" / "c.jpg").write_bytes(b"x")
+        (root / f"visit{index}" / "previous").symlink_to(root / f"visit{index - 1}")
     (root / "b.jpg").symlink_to("a.jpg")
-    assert list(Storage(str(root)).places()) == ["a.jpg", "b.jpg", "link/a.jpg"]
+    visits = [f"visit{index}/c.jpg" for index in range(8)]
+    assert list(Storage(str(root)).places()) == ["a.jpg", "b.jpg", "link/a.jpg", *visits]
 
 
 def test_what_cannot_be_reached_is_a_place_that_tells_why(tmp_path: Path) -> None:
@@ -58,6 +64,8 @@ def test_what_cannot_be_reached_is_a_place_that_tells_why(tmp_path: Path) -> Non
         (tmp_path / name).symlink_to(name)
     for name in ("gone.jpg", "gone.txt", "gone"):
         (tmp_path / name).symlink_to("nowhere")
+    (tmp_path / "through a file").symlink_to("gone.jpg/x")
+    (tmp_path / "long").symlink_to("x" * 300)
     os.mkfifo(tmp_path / "pipe.jpg")
     storage = Storage(str(tmp_path))
     assert list(storage.places()) == ["gone.jpg", "round.jpg", "round/"]
