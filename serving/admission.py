@@ -28,8 +28,6 @@ class Admission:
     def __init__(self, settings: Settings, workers: Workers) -> None:
         self.room = Room(settings.sent_bytes)
         self.turns = Turns(settings.ahead_bytes, settings.workers)
-        self.sending = 0
-        """pictures that are about to be there; none of whoever sends slowly"""
         self.draining = False
         self._terms: set[asyncio.Timeout] = set()
         self._deadline = settings.deadline_seconds
@@ -69,7 +67,7 @@ class Admission:
             QueueFullError: where too many pictures wait.
         """
         self.check()
-        self._workers.check(1 + self.turns.waiting + self.sending)
+        self._workers.check(1 + self.turns.waiting)
         announced = request.content_length or 0
         # Who does not say how much comes gets a turn for the largest picture.
         entry = Entry(self, announced or self._most, self._workers, self._deadline)
@@ -96,7 +94,6 @@ class Entry:
     def __init__(
         self, admission: Admission, announced: int, workers: Workers, deadline: float
     ) -> None:
-        self._admission = admission
         self._room = admission.room
         self._turns = admission.turns
         self._announced = announced
@@ -104,46 +101,22 @@ class Entry:
         self._deadline = deadline
         self._held = 0
         self._has_turn = False
-        self._places = 0
         self._sending: asyncio.TimerHandle | None = None
 
     async def wait(self) -> None:
-        """Waits until what it announced may be sent, and takes a place for it in the queue.
+        """Waits until what it announced may be sent.
 
-        The turn lasts until the answer, but passes on from whoever sends slowly, as the place does.
-
-        Raises:
-            QueueFullError: where others have taken the last place meanwhile.
+        The turn lasts until the answer, but passes on from whoever sends slowly.
         """
         start = time.time_ns()
         self._has_turn = await self._turns.take(self._announced)
         visits.current().stages.append(Stage("turn", start, time.time_ns()))
-        self._sending = asyncio.get_running_loop().call_later(PATIENCE, self._pass_on)
-        self.count(1)
-
-    def count(self, pictures: int) -> None:
-        """Makes sure that so many of its pictures have a place, beside who else sends.
-
-        Raises:
-            QueueFullError: where the queue has too few.
-        """
-        if pictures <= self._places:
-            return
-        others = self._admission.sending - self._places
-        self._workers.check(others + pictures)
-        if self._sending is not None:
-            self._admission.sending = others + pictures
-            self._places = pictures
+        self._sending = asyncio.get_running_loop().call_later(PATIENCE, self._give_turn)
 
     def was_sent(self) -> None:
-        """Everything was read: a turn that is still there stays until the answer.
-
-        What has a place now is a picture that waits.
-        """
+        """Everything was read: a turn that is still there stays until the answer."""
         if self._sending is not None:
             self._sending.cancel()
-            self._sending = None
-        self._give_places()
 
     def expect(self, count: int) -> None:
         """Makes sure that there is room for `count` bytes, as far as one can tell now.
@@ -213,16 +186,6 @@ class Entry:
             "Send fewer pictures, or again in a while.",
             {"retry-after": str(self._workers.retry_after)},
         )
-
-    def _pass_on(self) -> None:
-        """Keeps nobody waiting any more, since it is slow."""
-        self._sending = None
-        self._give_places()
-        self._give_turn()
-
-    def _give_places(self) -> None:
-        self._admission.sending -= self._places
-        self._places = 0
 
     def _give_turn(self) -> None:
         if self._has_turn:

@@ -49,7 +49,6 @@ async def read_form(request: Request[Any, Any, Any], settings: Settings, entry: 
     Raises:
         ProblemError: where it is no multipart form, is malformed, holds no file, is sent too
             slowly, is beyond a limit, or `entry` has no room for it.
-        QueueFullError: where too many pictures wait for all of its own.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != "multipart/form-data" or not options.get("boundary"):
@@ -104,7 +103,7 @@ def _too_large(settings: Settings) -> ProblemError:
 async def _collect(
     request: Request[Any, Any, Any], boundary: str, settings: Settings, entry: Entry
 ) -> Form:
-    form = _Collector(settings, entry)
+    form = _Collector(settings)
     with PushMultipartParser(boundary, max_header_size=settings.max_header_bytes) as parser:
         async for chunk in _chunks(request):
             entry.hold(len(chunk))
@@ -123,9 +122,8 @@ async def _chunks(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
 class _Collector:
     """Gathers the parser's events, and refuses as soon as a limit is passed."""
 
-    def __init__(self, settings: Settings, entry: Entry) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._entry = entry
         self._segment: MultipartSegment | None = None
         self._pieces: list[bytes | bytearray] = []
         self._others = 0
@@ -156,8 +154,6 @@ class _Collector:
         self._segment, self._pieces = segment, []
         if segment.name != FIELD:
             self._count_other()
-        else:
-            self._entry.count(len(self._uploads) + 1)
 
     def _count_other(self) -> None:
         """Counts a part that holds no picture."""

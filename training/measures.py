@@ -127,7 +127,7 @@ def calibration_error_by_chance(
 
 
 def sharing_a_truth(groups: Sequence[str], truth: Integers) -> Sequence[str]:
-    """`groups` where each has one truth, as lesions do; each picture alone where not, as patients."""
+    """`groups` where each has one truth, as lesions do; otherwise each picture alone."""
     if len(set(zip(groups, truth.tolist(), strict=True))) == len(set(groups)):
         return groups
     return [str(index) for index in range(len(groups))]

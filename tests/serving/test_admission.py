@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from serving.settings import Settings
 from serving.stages import Stage
 from serving.turns import Turns
 from serving.visits import Visit, begin
-from serving.workers import QueueFullError, Workers
+from serving.workers import Workers
 from tests.drawings import draw_lesion, encode
 from tests.serving.live import Live, patient_client, serving, wait_until
 from tests.serving.loops import run
@@ -29,13 +28,6 @@ MOLE = encode(draw_lesion(1))
 # Room for two such files of 4 MB; what follows a picture in its file is no part of it.
 HEAVY = MOLE + bytes(4_000_000)
 ROOM_FOR_TWO = 4 * 10_000_000
-
-HEAD = (
-    f"POST {URL} HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n"
-    "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
-)
-PART = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
-FORM = PART + MOLE + b"\r\n--x--\r\n"
 
 
 class Gate:
@@ -111,88 +103,6 @@ def test_whoever_is_turned_away_need_not_send_first(settings: Settings, gate: Ga
         assert [future.result().status_code for future in taken] == [200] * 2
 
 
-def test_whoever_is_let_in_keeps_the_place_until_it_has_sent(
-    settings: Settings, gate: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("serving.admission.PATIENCE", 60.0)
-    with live(settings, queue=1) as server, ThreadPoolExecutor(1) as pool:
-        taken = pool.submit(post, server)
-        wait_until(lambda: waiting(server) == 1)
-        with server.connect() as sender, server.connect() as late:
-            sender.sendall((HEAD % len(FORM)).encode() + FORM[:1000])
-            wait_until(lambda: server.app.state.admission.sending == 1)
-            late.sendall((HEAD % len(FORM)).encode())
-            assert late.recv(65536).startswith(b"HTTP/1.1 503")
-            sender.sendall(FORM[1000:])
-            wait_until(lambda: waiting(server) == 2)
-            assert server.app.state.admission.sending == 0
-            gate.opened.set()
-            assert sender.recv(65536).startswith(b"HTTP/1.1 200")
-        assert taken.result().status_code == 200
-
-
-def test_whoever_sends_slowly_has_no_place(
-    settings: Settings, gate: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("serving.admission.PATIENCE", 0.05)
-    with live(settings, queue=1) as server, ThreadPoolExecutor(2) as pool:
-        admission = server.app.state.admission
-        taken = [pool.submit(post, server)]
-        wait_until(lambda: waiting(server) == 1)
-        with server.connect() as sender:
-            sender.sendall((HEAD % len(FORM)).encode() + FORM[:1000])
-            wait_until(lambda: admission.taken == 2 and admission.room.used > len(FORM))
-            wait_until(lambda: admission.sending == 0)
-            taken.append(pool.submit(post, server))
-            wait_until(lambda: waiting(server) == 2)
-            # Now there is none for its picture.
-            sender.sendall(FORM[1000:])
-            assert sender.recv(65536).startswith(b"HTTP/1.1 503")
-        gate.opened.set()
-        assert [future.result().status_code for future in taken] == [200] * 2
-
-
-def test_pictures_without_a_place_are_not_waited_for(settings: Settings, gate: Gate) -> None:
-    with live(settings, queue=2) as server, ThreadPoolExecutor(1) as pool:
-        taken = pool.submit(post, server)
-        wait_until(lambda: waiting(server) == 1)
-        with server.connect() as sender:
-            parts = PART + MOLE + b"\r\n" + PART + MOLE + b"\r\n" + PART
-            sender.sendall((HEAD % 9_000_000).encode() + parts)
-            assert sender.recv(65536).startswith(b"HTTP/1.1 503")
-        gate.opened.set()
-        assert taken.result().status_code == 200
-
-
-def test_whoever_had_a_turn_but_finds_no_place_sends_nothing(settings: Settings) -> None:
-    few = msgspec.structs.replace(settings, workers=1, queue=1)
-    workers = Workers(few.workers, few.queue)
-    admission = Admission(few, workers)
-    admission.turns = Turns(1, patience=60)
-    opened = threading.Event()
-
-    async def wait_behind() -> None:
-        first, second = (Entry(admission, 1, workers, deadline=1) for _ in range(2))
-        await first.wait()
-        waits = asyncio.ensure_future(second.wait())
-        await asyncio.sleep(0)
-        for _ in range(2):
-            workers.submit(opened.wait, 60)
-        first.leave()
-        try:
-            with pytest.raises(QueueFullError):
-                await waits
-        finally:
-            second.leave()
-
-    try:
-        run(wait_behind())
-    finally:
-        opened.set()
-        workers.close()
-    assert admission.sending == 0
-
-
 def test_many_pictures_of_one_request_count_each(settings: Settings, gate: Gate) -> None:
     with live(settings, queue=2) as server, ThreadPoolExecutor(1) as pool:
         taken = pool.submit(post, server)
@@ -253,7 +163,8 @@ def test_a_body_that_does_not_say_its_size_is_counted_as_it_comes(
     with live(settings, memory_bytes=ROOM_FOR_TWO) as server, ThreadPoolExecutor(2) as pool:
         taken = [pool.submit(post, server, data=HEAVY) for _ in range(2)]
         wait_until(lambda: waiting(server) == 2)
-        pieces = iter([PART, HEAVY[:9_000], HEAVY[9_000:], b"\r\n--x--\r\n"])
+        head = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+        pieces = iter([head, HEAVY[:9_000], HEAVY[9_000:], b"\r\n--x--\r\n"])
         headers = {"content-type": "multipart/form-data; boundary=x"}
         with patient_client() as client:
             refused = client.post(server.url + URL, content=pieces, headers=headers)
@@ -299,20 +210,28 @@ def test_a_client_that_goes_away_stops_costing(
 
 
 def test_a_client_that_goes_away_while_it_sends_holds_nothing(settings: Settings) -> None:
+    head = (
+        f"POST {URL} HTTP/1.1\r\nHost: here\r\nContent-Length: 90000\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    )
     with live(settings) as server:
         admission = server.app.state.admission
         with server.connect() as connection:
-            connection.sendall((HEAD % 90_000).encode() + bytes(10_000))
+            connection.sendall(head.encode() + bytes(10_000))
             wait_until(lambda: admission.room.used > 0)
         wait_until(lambda: admission.taken == 0)
         assert admission.room.used == 0
 
 
 def test_slow_senders_keep_nobody_from_an_answer(settings: Settings) -> None:
+    head = (
+        f"POST {URL} HTTP/1.1\r\nHost: here\r\nContent-Length: 90000\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    )
     with live(settings, queue=1) as server:
         senders = [server.connect() for _ in range(50)]
         for sender in senders:
-            sender.sendall((HEAD % 90_000).encode() + b"--x\r\n")
+            sender.sendall(head.encode() + b"--x\r\n")
         wait_until(lambda: server.app.state.admission.taken == 50)
         assert post(server).status_code == 200
         for sender in senders:
