@@ -78,9 +78,8 @@ def pixels(size: PictureSize) -> str:
     sides = f"{size.width} x {size.height}"
     if size.share == 1:
         return sides
-    if size.share < 0.5:
-        return f"of many kinds, most often {sides}"
-    return f"{sides} ({percent(min(size.share, 0.99))} of them)"
+    share = "less than 1 %" if size.share < 0.01 else percent(min(size.share, 0.99))
+    return f"{sides} ({share} of them)"
 
 
 def either(names: Sequence[str], word: str = "or") -> str:
