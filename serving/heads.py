@@ -60,6 +60,8 @@ def check(data: bytes) -> None:
 def limit_directories() -> None:
     """Has Pillow refuse directories of TIFF and Exif with too many numbers, wherever they stand."""
     directory = TiffImagePlugin.ImageFileDirectory_v2
+    # Pillow has no limit to set here. Its readers make these directories themselves, also those
+    # within others, so that a class of ours would not be asked; mypy minds any method put over one.
     directory.load = _load  # type: ignore[method-assign]
 
 
