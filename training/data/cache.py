@@ -9,6 +9,7 @@ import os
 from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -152,7 +153,7 @@ def _build(
         unit="picture",
     )
     paths = [picture.path for picture in pictures[progress.decoded :]]
-    decode, decoded = partial(_decode, unfinished, preprocessing, progress.decoded), 0
+    decode, decoded = partial(_decode, _Room.of(pixels), preprocessing, progress.decoded), 0
     with bar, on_all_cores(len(paths)) as in_portions:
         for count, problems in in_portions(decode, paths):
             progress.problems.update(problems)
@@ -180,11 +181,30 @@ def _reserve(file: Path) -> None:
             # Not every file system can.
 
 
+class _Room(msgspec.Struct):
+    """Where in which file the pixels belong.
+
+    Known without a look at the file's head, which numpy reads by `ast`: Python 3.11 before 3.11.8
+    fails now and then where threads do so at once (python/cpython#106905).
+    """
+
+    file: Path
+    offset: int
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, pixels: np.memmap[Any, Any]) -> _Room:
+        return cls(Path(str(pixels.filename)), pixels.offset, pixels.shape)
+
+    def open(self) -> Pixels:
+        return np.memmap(self.file, np.uint8, "r+", self.offset, self.shape)
+
+
 def _decode(
-    unfinished: Path, preprocessing: Preprocessing, first: int, at: int, paths: Sequence[Path]
+    room: _Room, preprocessing: Preprocessing, first: int, at: int, paths: Sequence[Path]
 ) -> tuple[int, dict[int, str]]:
     """Decodes pictures into the rows from `first` + `at` on; how many, and those that it cannot."""
-    pixels = np.lib.format.open_memmap(unfinished, mode="r+")
+    pixels = room.open()
     problems = {}
     for row, path in enumerate(paths, first + at):
         try:

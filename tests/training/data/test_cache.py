@@ -1,7 +1,9 @@
 """Pictures are decoded once, as serving decodes them, and every bad one is named."""
 
+import ast
 import errno
 import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -40,6 +42,21 @@ def test_the_cache_holds_what_serving_would_see(tmp_path: Path) -> None:
     assert isinstance(pixels, np.memmap)
     for row, picture in zip(pixels, listed, strict=True):
         np.testing.assert_array_equal(row, prepare(picture.path.read_bytes(), SQUASH).pixels)
+
+
+def test_threads_that_decode_read_no_head_of_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # numpy reads it by `ast`, which fails where threads meet there (Python before 3.11.8).
+    parse, parsing = ast.parse, set()
+
+    def watched(*args: Any, **options: Any) -> ast.AST:
+        parsing.add(threading.current_thread())
+        return parse(*args, **options)
+
+    monkeypatch.setattr(ast, "parse", watched)
+    open_cache(written(tmp_path / "pictures", 12), SQUASH, tmp_path / "cache")
+    assert parsing == {threading.main_thread()}
 
 
 def test_a_second_run_decodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
