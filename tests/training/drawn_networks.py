@@ -51,7 +51,7 @@ def network(name: str) -> Any:
     if isinstance(net, MobileNetV2):
         head = net.classifier[-1]
         assert isinstance(head, nn.Linear)
-        nn.init.normal_(head.weight, std=0.5)
+        nn.init.normal_(head.weight, std=0.1)
     return net.eval()
 
 
