@@ -40,8 +40,8 @@ class OutlineTask(nn.Module):
 
         Args:
             maps: Feature maps, each `[N, K, h, w]`.
-            outlines: How much of each pixel is lesion, and how much of that is known,
-                `[N, 2, S, S] float32` in [0, 1].
+            outlines: How much of each pixel is known to be lesion, and how much of it is known at
+                all, `[N, 2, S, S] float32` in [0, 1].
         """
         return self._of(self.first(maps[0]), outlines) + self._of(self.last(maps[-1]), outlines)
 
@@ -49,7 +49,7 @@ class OutlineTask(nn.Module):
     def _of(logits: Tensor, outlines: Tensor) -> Tensor:
         height, width = logits.shape[-2:]
         inside, known = F.adaptive_avg_pool2d(outlines, (height, width)).unbind(dim=1)
-        each = F.binary_cross_entropy_with_logits(
-            logits[:, 0].float(), inside.clamp(0, 1), reduction="none"
-        )
+        # Of what is known: what is not, where pictures are mixed or cut, is no skin.
+        share = (inside / known.clamp(min=1e-6)).clamp(0, 1)
+        each = F.binary_cross_entropy_with_logits(logits[:, 0].float(), share, reduction="none")
         return torch.sum(each * known) / known.sum().clamp(min=1)

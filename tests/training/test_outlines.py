@@ -43,6 +43,16 @@ def test_only_known_outlines_count() -> None:
     assert task(maps, torch.zeros(2, 2, 16, 16)) == 0
 
 
+def test_what_is_partly_known_is_learned_as_far_as_it_is_known() -> None:
+    # As of a picture that is mixed with one whose outline nobody drew.
+    torch.manual_seed(0)
+    task = OutlineTask([4, 6])
+    maps = [torch.rand(1, 4, 8, 8), torch.rand(1, 6, 4, 4)]
+    outlines = torch.ones(1, 2, 16, 16)
+    outlines[0, 0, :8] = 0
+    torch.testing.assert_close(task(maps, outlines * 0.3), task(maps, outlines))
+
+
 def test_outlines_move_with_their_pictures_and_are_not_coloured() -> None:
     torch.manual_seed(1)
     lesions = F.interpolate((torch.rand(16, 1, 8, 8) > 0.5).float(), scale_factor=8)
