@@ -220,6 +220,10 @@ def _settings(resamples: int | None) -> ReportSettings:
     return msgspec.structs.replace(settings, resamples=resamples)
 
 
+def _is_there(extra: Mapping[str, Any]) -> bool:
+    return extra.get("root") is not None and Path(extra["root"]).expanduser().exists()
+
+
 def _told(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: cannot be read or written ({error.strerror})."
@@ -256,9 +260,11 @@ def main(config: DictConfig) -> None:
     try:
         folder = Path(config.artifacts) / config.model.name
         seed = contract.load(folder).training.seed if config.seed is None else config.seed
-        # Extra sets are for training only: the test part is there without them.
-        config.data.extra = {}
         data: Any = OmegaConf.to_container(config.data, resolve=True)
+        # The test part is there without them; who has them is told where they are measured, too.
+        data["extra"] = {
+            name: extra for name, extra in (data.get("extra") or {}).items() if _is_there(extra)
+        }
         travel: Any = OmegaConf.to_container(config.travel, resolve=True)
         settings = ReportSettings.read(config)
         skipped: list[str] | None = [] if data["unreadable"] == "skip" else None

@@ -442,14 +442,25 @@ def test_the_line_of_make_evaluate_finds_data_split_and_artifact_by_itself(
     training = msgspec.structs.replace(manifest.training, split_digest=digest(parts), seed=7)
     contract.save(msgspec.structs.replace(manifest, training=training), folder)
     few = "refusals.drawings=1"
-    overrides = ["model=cnn", "experiment=travel", "resamples=100", few]
-    result = subprocess.run(
-        [sys.executable, "-m", "training.evaluate", *overrides],
-        env={**os.environ, "HAM10000_DIR": str(root)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "labels.csv").write_text("image,label\nanother,nv\n")
+    (more / "another.jpg").write_bytes(encode(draw_lesion(99, 120, 90)))
+
+    def evaluated(**variables: str) -> subprocess.CompletedProcess[str]:
+        overrides = ["model=cnn", "experiment=travel", "resamples=100", few]
+        return subprocess.run(
+            [sys.executable, "-m", "training.evaluate", *overrides],
+            env={**os.environ, "HAM10000_DIR": str(root), **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    both = evaluated(ISIC2017_DIR=str(more), OTHER_CLINICS_DIR=str(more))
+    assert both.returncode == 1
+    assert "are in HAM10000 or ISIC 2017 too (another)" in both.stderr
+    result = evaluated()
     assert result.returncode == 0, result.stderr
     assert "cnn on the test split of HAM10000: 7 pictures" in result.stdout
     assert "report/README.md" in contract.load(folder).files

@@ -166,10 +166,11 @@ def read_travel(
         except DataError as error:
             raise DataError(f"{error} (travel.{name}.root=null leaves this set out.)") from error
         if repeated := _repeated(known, pictures):
+            shared = ", ".join(repeated[:10])
             raise DataError(
-                f"{len(repeated)} pictures of travel.{name} are in {main.sets[0].name} too "
-                f"({', '.join(repeated[:10])}): the model may have learned from them. Take them "
-                "out."
+                f"{len(repeated)} pictures of travel.{name} are in "
+                f"{' or '.join(each.name for each in main.sets)} too ({shared}): the model may "
+                "have learned from them. Take them out."
             )
         found.append((described, pictures))
     return found
