@@ -23,7 +23,6 @@ import msgspec
 
 FIELD = "images"
 TIMEOUT = 120
-SLICES = 10
 _AFTER_FAILURE = 0.1
 _BOUNDARY = "a-line-that-is-in-no-picture"
 _STATUS = re.compile(rb"http/1\.[01] (\d{3}) ")
@@ -45,15 +44,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """What came back in `seconds`, of which only answers with status 200 count.
 
-    `slices` are the answers in each of equal parts of that time; `median` and the 95 % interval
-    around it are of what an answer took, in seconds, None where there was none; `cpu` is how long
-    the generator computed; `refusal` is the median of what a refusal took, in seconds.
+    `median` and the 95 % interval around it are of what an answer took, in seconds, None where
+    there was none; `cpu` is how long the generator computed; `refusal` is the median of what a
+    refusal took, in seconds.
     """
 
     answers: int
     refused: int
     seconds: float
-    slices: list[int]
     median: float | None
     low: float | None
     high: float | None
@@ -106,9 +104,6 @@ def sum_up(answers: Iterable[Answered], begin: float, end: float, cpu: float) ->
     """What was answered between `begin` and `end`."""
     within = [answer for answer in answers if begin <= answer.end < end]
     good = [answer for answer in within if answer.status == 200]
-    slices = [0] * SLICES
-    for answer in good:
-        slices[int(SLICES * (answer.end - begin) / (end - begin))] += 1
     times = sorted(answer.took for answer in good)
     refusals = sorted(answer.took for answer in within if answer.status != 200)
     # How far the true median may lie from the middle, in places: a binomial's two deviations.
@@ -118,7 +113,6 @@ def sum_up(answers: Iterable[Answered], begin: float, end: float, cpu: float) ->
         answers=len(good),
         refused=len(within) - len(good),
         seconds=end - begin,
-        slices=slices,
         median=median,
         low=low,
         high=high,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
+from scipy.stats import t
 
 from benchmarks.load import Sent
 
@@ -115,37 +116,38 @@ class Estimate(msgspec.Struct, frozen=True):
     value: float
     error: float
 
-    def over(self, other: Estimate) -> Estimate:
-        """The ratio; the errors are of measurements apart from each other."""
-        if not self.value or not other.value:
-            return Estimate(math.nan, math.nan)
-        ratio = self.value / other.value
-        error = math.hypot(self.error / self.value, other.error / other.value)
-        return Estimate(ratio, ratio * error)
+    @classmethod
+    def of(cls, rounds: Sequence[float]) -> Estimate:
+        """The mean over rounds, by Student's t: what differs within a round tells nothing of them.
 
-    def less(self, other: Estimate) -> Estimate:
-        """The difference."""
-        return Estimate(self.value - other.value, math.hypot(self.error, other.error))
+        Of fewer than two, or where one found nothing, both are nan.
+        """
+        if len(rounds) < 2 or not all(map(math.isfinite, rounds)):
+            return cls(math.nan, math.nan)
+        deviations = float(t.ppf(0.975, len(rounds) - 1)) / math.sqrt(len(rounds))
+        return cls(statistics.mean(rounds), deviations * statistics.stdev(rounds))
 
 
 def rate(cells: Iterable[Cell]) -> Estimate:
-    """Answers a second, from the slices of the time of all `cells`."""
-    counts = [count * len(c.sent.slices) / c.sent.seconds for c in cells for count in c.sent.slices]
-    # Two deviations of the mean, and a little more for being few.
-    return Estimate(
-        statistics.mean(counts), 2.1 * statistics.stdev(counts) / math.sqrt(len(counts))
-    )
+    """Answers a second, over the rounds."""
+    return Estimate.of([cell.sent.rate for cell in cells])
 
 
 def median(cells: Iterable[Cell]) -> Estimate:
     """The median time of an answer in seconds, over the rounds."""
-    found = [(each.low, each.median, each.high) for each in (cell.sent for cell in cells)]
-    known = [
-        (median, (high - low) / 2)
-        for low, median, high in found
-        if low is not None and median is not None and high is not None
-    ]
-    if not known:
-        return Estimate(math.nan, math.nan)
-    error = statistics.mean(half for _, half in known) / math.sqrt(len(known))
-    return Estimate(statistics.mean(median for median, _ in known), error)
+    return Estimate.of([_median(cell) for cell in cells])
+
+
+def ratio(ours: Iterable[Cell], theirs: Iterable[Cell]) -> Estimate:
+    """How many times the answers a second, each round by itself: what differs hits both alike."""
+    pairs = zip(ours, theirs, strict=True)
+    return Estimate.of([a.sent.rate / b.sent.rate if b.sent.rate else math.nan for a, b in pairs])
+
+
+def added(ours: Iterable[Cell], limit: Iterable[Cell]) -> Estimate:
+    """Seconds by which the median is longer, of each round by itself."""
+    return Estimate.of([_median(a) - _median(b) for a, b in zip(ours, limit, strict=True)])
+
+
+def _median(cell: Cell) -> float:
+    return math.nan if cell.sent.median is None else cell.sent.median

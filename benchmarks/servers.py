@@ -335,8 +335,13 @@ def _commit() -> str:
 
 
 @click.command()
-@click.option("--seconds", default=10.0, help="For each figure, after a warm-up of one second.")
-@click.option("--rounds", default=2, help="How often every server is measured.")
+@click.option("--seconds", default=3.0, help="For each figure, after a warm-up of one second.")
+@click.option(
+    "--rounds",
+    default=5,
+    type=click.IntRange(min=2),
+    help="How often every server is measured: the intervals are over the rounds.",
+)
 @click.option("--memory-seconds", default=600.0, help="Of load, for LesionLens's memory.")
 @click.option("--peer-memory-seconds", default=60.0, help="The same for each of the others.")
 @click.option("--cores", help="The cores to use, as 0,1,2,3; the last is the generator's.")

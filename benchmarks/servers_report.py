@@ -45,7 +45,7 @@ class Judged(msgspec.Struct, frozen=True):
             return "aim"
         if worst >= sign * self.required:
             return "required"
-        return "not decided" if best >= sign * self.required else "**missed**"
+        return "**missed**" if best < sign * self.required else "not decided"
 
 
 def write(found: Comparison, file: Path) -> None:
@@ -69,11 +69,6 @@ def text(found: Comparison, file: Path) -> str:
 
 def judged(found: Comparison) -> Iterator[Judged]:
     """Each figure that was asked for."""
-
-    def ratio(other: str, kind: str) -> Estimate:
-        ours = _rate(found, LESIONLENS.name, kind, RATIO_CLIENTS)
-        return ours.over(_rate(found, other, kind, RATIO_CLIENTS))
-
     wanted = (
         (FLASK.name, KINDS[0], 2.5, 4),
         (FLASK.name, LARGE, 4, 6),
@@ -81,12 +76,12 @@ def judged(found: Comparison) -> Iterator[Judged]:
     )
     for other, kind, required, aim in (*wanted, (FASTAPI.name, MIXTURE, 1.5, 2.5)):
         what = f"throughput over {other}: {kind}, {RATIO_CLIENTS} clients"
-        yield _estimate(what, ratio(other, kind), required, aim, "x", more=True)
+        yield _estimate(what, _ratio(found, other, kind), required, aim, "x", more=True)
     for kind in ORDER:
         what = f"throughput over the bare limit: {kind}, {RATIO_CLIENTS} clients"
-        yield _estimate(what, ratio(BARE, kind), 0.80, 0.95, "x", more=True)
+        yield _estimate(what, _ratio(found, BARE, kind), 0.80, 0.95, "x", more=True)
     for kind in KINDS:
-        added = _median(found, LESIONLENS.name, kind).less(_median(found, BARE, kind))
+        added = measured.added(*(_cells(found, each, kind, 1) for each in (LESIONLENS.name, BARE)))
         what = f"added to decode and inference, median: {kind}, 1 client"
         milliseconds = Estimate(1000 * added.value, 1000 * added.error)
         yield _estimate(what, milliseconds, 2, 1, " ms", more=False)
@@ -146,7 +141,9 @@ def _head(found: Comparison, file: Path) -> list[str]:
         f"Each figure is of {found.rounds} x {found.seconds:g} s, after a second of warm-up, or of "
         f"{LONGER} times as long where ratios are taken and fewer than {FEWEST} answers came; MiB "
         "are 2^20 bytes.",
-        "Made by `make bench`; every ± is half of a 95 % interval, over equal parts of the time.",
+        f"Made by `make bench`; every ± is half of a 95 % interval over the {found.rounds} rounds, "
+        "in each of which every system has its turn. Ratios and differences are of a round by "
+        "itself.",
         "",
         f"![Answers a second]({file.with_suffix('.png').name})",
     ]
@@ -179,8 +176,7 @@ def _over_the_tuned(found: Comparison) -> Iterator[str]:
     for system in (each.name for each in SERVERS if each.tuned):
         cells = []
         for kind in ORDER:
-            ours = _rate(found, LESIONLENS.name, kind, RATIO_CLIENTS)
-            ratio = ours.over(_rate(found, system, kind, RATIO_CLIENTS))
+            ratio = _ratio(found, system, kind)
             cells.append(f"{ratio.value:.2f} ± {ratio.error:.2f}x")
         yield f"| {system} | {' | '.join(cells)} |"
 
@@ -308,6 +304,14 @@ def _cells(found: Comparison, system: str, kind: str, clients: int) -> list[meas
 
 def _rate(found: Comparison, system: str, kind: str, clients: int) -> Estimate:
     return measured.rate(_cells(found, system, kind, clients))
+
+
+def _ratio(found: Comparison, other: str, kind: str) -> Estimate:
+    """How many times as many answers LesionLens gave."""
+    ours, theirs = (
+        _cells(found, system, kind, RATIO_CLIENTS) for system in (LESIONLENS.name, other)
+    )
+    return measured.ratio(ours, theirs)
 
 
 def _median(found: Comparison, system: str, kind: str) -> Estimate:
