@@ -27,24 +27,17 @@ from serving.pictures import prepare
 from training import strangers
 from training.calibration import fit_novelty_threshold
 from training.cameras import compressed, enlarged
-from training.data.module import CachedPictures
+from training.candidate import open_candidate
 from training.data.sets import read_travel
-from training.finished import RunError, checkpoint_files, find_run, load_network, read_config
+from training.finished import RunError
 from training.inputs import as_input
 from training.labels import DataError
-from training.networks import MobileNetV2
+from training.networks import CNN, MobileNetV2
 from training.networks.description import Description, means, means_and_deviations
-from training.norms import renew
 from training.novelty import Floats, Novelty, NoveltySettings, bare_skin
 from training.novelty import shown as shown_to_novelty
 from training.refusals import photographs
-from training.train import (
-    decode,
-    plain,
-    read_answers,
-    read_config_sets,
-    read_preprocessing,
-)
+from training.train import plain, read_preprocessing
 
 PICTURES = 2048
 """Training pictures that are fitted to."""
@@ -252,24 +245,23 @@ def compare(config: DictConfig) -> Compared:
     """The shares that each method refuses, and of how many pictures of which kinds.
 
     Raises:
-        RunError: where there is no finished run.
+        RunError: where there is no finished run, or it is of another network.
         DataError: where pictures cannot be read.
     """
-    run = find_run(config)
-    trained = read_config(run)
-    pictures = read_config_sets(trained)
-    answers = read_answers(trained, pictures)
-    checkpoints = checkpoint_files(run, plain(config.checkpoint))
-    network = load_network(trained, checkpoints, len(answers.classes))
-    cached = decode(trained, pictures, answers)
-    training = cached.part("train")
-    renew(network, _batches(training, "renewing the norms", config.seed))
+    candidate = open_candidate(config)
+    trained, pictures, network = candidate.trained, candidate.pictures, candidate.network
+    if not isinstance(network, MobileNetV2 | CNN):
+        raise RunError(
+            f"{candidate.run}: is a {type(network).__name__}; the scores that are compared are of "
+            "layers of the mobilenet and of the cnn. Name a run of theirs (model=, run=)."
+        )
+    training = candidate.cached.part("train")
     settings = msgspec.convert(plain(config.novelty), NoveltySettings)
     augmentation = hydra.utils.instantiate(trained.augmentation)
     torch.manual_seed(config.seed)
-    shown = [*_batches(training, "training pictures", config.seed)]
+    shown = [*training.drawn(PICTURES, BATCH, config.seed, "training pictures")]
     preprocessing = read_preprocessing(trained)
-    files = [picture.path for picture in cached.listed("train")]
+    files = [picture.path for picture in candidate.cached.listed("train")]
     fewer = msgspec.structs.replace(settings, pictures=PICTURES, copies=PICTURES // 2)
     to_novelty = shown_to_novelty(files, preprocessing, fewer, config.seed)
     learned = Learned(
@@ -325,12 +317,6 @@ def compare(config: DictConfig) -> Compared:
 
 def _changed(path: Path, change: Callable[[bytes], bytes]) -> bytes:
     return change(path.read_bytes())
-
-
-def _batches(pictures: CachedPictures, title: str, seed: int) -> Iterator[Tensor]:
-    order = np.random.default_rng(seed).permutation(len(pictures))[:PICTURES].tolist()
-    for start in tqdm(range(0, len(order), BATCH), title, unit="batch"):
-        yield pictures.__getitems__(order[start : start + BATCH])[0]
 
 
 def table(config: DictConfig, compared: Compared) -> str:

@@ -37,23 +37,14 @@ from serving.manifest import (
     Training,
 )
 from serving.pictures import PictureError, Prepared
-from training import gate, preprocess, record
+from training import gate, preprocess
 from training.calibration import Targets
+from training.candidate import Candidate, open_candidate
 from training.choices import made_by
-from training.data.module import Answers, CachedPictures
-from training.data.sets import Pictures, PictureSet
-from training.data.splits import Part, digest
-from training.finished import (
-    RunError,
-    checkpoint_files,
-    find_run,
-    learned_before,
-    load_network,
-    read_config,
-    refuse_more_sets,
-    runs_of,
-    sets_of,
-)
+from training.data.module import CachedPictures
+from training.data.sets import PictureSet
+from training.data.splits import Part
+from training.finished import RunError, learned_before, sets_of
 from training.fitting import (
     PreparedPart,
     batches,
@@ -73,25 +64,16 @@ from training.graph import (
 )
 from training.inputs import as_input
 from training.labels import DataError, LabelledPicture
-from training.norms import renew
 from training.novelty import NoveltySettings
 from training.novelty import fit as fit_novelty
 from training.novelty import shown as shown_to_novelty
 from training.quantise import QuantiseSettings, quantise
 from training.scaling import Scaling
-from training.train import (
-    decode,
-    plain,
-    quieten,
-    read_answers,
-    read_config_sets,
-    read_preprocessing,
-)
+from training.train import plain, quieten, read_preprocessing
 
 FLOAT_FILE = "model.float.onnx"
 """In a run's folder: the float graph, whichever serves."""
 
-_BATCH = 64
 _NUMBERS = (
     *("Two", "Three", "Four", "Five", "Six", "Seven"),
     *("Eight", "Nine", "Ten", "Eleven", "Twelve"),
@@ -108,32 +90,12 @@ def export(config: DictConfig) -> Path:
             from.
     """
     quieten()
-    run = find_run(config)
-    print(f"exporting {run}", flush=True)
-    trained = read_config(run)
-    history = record.read(run)
-    pictures = read_config_sets(trained)
-    if digest(pictures.parts) != history.split_digest:
-        raise DataError(
-            f"{run}: was trained on another split than {trained.data.root} gives now. "
-            "Pictures were added, taken away or labelled anew: train again."
-        )
-    answers = read_answers(trained, pictures)
-    chosen = checkpoint_files(run, plain(config.checkpoint))
-    others = [other for other in runs_of(chosen, history.split_digest) if other != run]
-    refuse_more_sets(others, sets_of(trained))
+    candidate = open_candidate(config)
+    run, others, trained = candidate.run, candidate.others, candidate.trained
+    pictures, answers, cached = candidate.pictures, candidate.answers, candidate.cached
     before = learned_before([run, *others], sets_of(trained))
-    resized = config.size not in (None, trained.model.preprocessing.size)
-    if resized:
-        trained.model.preprocessing.size = config.size
-    loaded = load_network(trained, chosen, len(answers.classes), config.start_share)
-    network = cast(Network, loaded)
-    cached = decode(trained, pictures, answers)
+    network = cast(Network, candidate.network)
     learned_from = cached.part("train")
-    if resized:
-        title = "renewing the norms"
-        seen = learned_from.drawn(config.norms.pictures, _BATCH, config.seed, title)
-        renew(loaded, seen)
     asked = msgspec.convert(plain(config.novelty), NoveltySettings)
     files = [picture.path for picture in cached.listed("train")]
     shown = shown_to_novelty(files, read_preprocessing(trained), asked, config.seed)
@@ -156,14 +118,12 @@ def export(config: DictConfig) -> Path:
         made.mkdir()
         onnx.save(preprocess.build(read_preprocessing(trained)), made / contract.PREPROCESS_FILE)
         config_of_runs = {
-            **made_by(run, chosen),
-            "averaged_with": [made_by(other, chosen) for other in others],
+            **made_by(run, candidate.checkpoints),
+            "averaged_with": [made_by(other, candidate.checkpoints) for other in others],
             "start_share": float(config.start_share),
             "fitted": fitted_with(config),
         }
-        manifest = _unfitted(
-            trained, history, config_of_runs, pictures, cached.listed("train"), answers, before
-        )
+        manifest = _unfitted(candidate, config_of_runs, before)
         manifest = fit(model, manifest, made, calibrating, targets)
         graph.scale(Scaling.of(manifest))
         parity = _compare(config, graph, made / contract.MODEL_FILE, calibrating.prepared)
@@ -275,16 +235,10 @@ def _title(classes: int) -> str:
     return f"{number} diagnoses"
 
 
-def _unfitted(
-    trained: DictConfig,
-    history: record.Record,
-    config: dict[str, Any],
-    pictures: Pictures,
-    learned_from: Sequence[LabelledPicture],
-    answers: Answers,
-    before: Sequence[Dataset],
-) -> Manifest:
+def _unfitted(candidate: Candidate, config: dict[str, Any], before: Sequence[Dataset]) -> Manifest:
     """The manifest with everything known before fitting; what is fitted later does nothing yet."""
+    trained, answers, history = candidate.trained, candidate.answers, candidate.history
+    learned_from = candidate.cached.listed("train")
     ids = [c.id for c in answers.classes]
     has_malignant = any(c.malignant for c in answers.classes)
     return Manifest(
@@ -308,7 +262,7 @@ def _unfitted(
         quality=Quality(min_side=0, min_sharpness=0, min_luminance=0, min_lesion_share=0),
         parity=Parity(pictures=0, batch_sizes=[], probability=0, heatmap=0),
         training=Training(
-            datasets=[*_datasets(pictures.sets, learned_from), *before],
+            datasets=[*_datasets(candidate.pictures.sets, learned_from), *before],
             split_digest=history.split_digest,
             seed=trained.seed,
             config=config,

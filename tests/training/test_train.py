@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hydra
 import msgspec
+import numpy as np
 import onnx
 import pytest
 import pytorch_lightning as pl
@@ -15,13 +16,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
+from benchmarks import novelty
 from serving.classifier import Classifier
 from serving.manifest import FILE_NAME, MODEL_FILE, ArtifactError, Manifest
 from serving.pictures import prepare
 from serving.prediction import predict
 from tests.drawings import draw_lesion, encode
 from tests.training.drawn_sets import CONF, compose, draw_folders, draw_ham10000
-from training import record
+from training import record, strangers
 from training.data.sets import read_sets
 from training.data.splits import PARTS, Part, digest
 from training.export import FLOAT_FILE, export
@@ -333,6 +335,25 @@ def test_a_resumed_run_ends_where_one_that_went_through_does(
         assert whole.keys() == resumed.keys()
         for name, tensor in whole.items():
             torch.testing.assert_close(resumed[name], tensor, atol=0, rtol=0, msg=name)
+
+
+def test_the_scores_of_novelty_are_compared_on_the_network_that_is_exported(
+    made: Made, ham10000: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _, manifest = made
+    for name, few in (("PICTURES", 16), ("DRAWINGS", 1)):
+        monkeypatch.setattr(novelty, name, few)
+    monkeypatch.delenv("OTHER_CLINICS_DIR", raising=False)
+    monkeypatch.delenv("OUTLIERS_DIR", raising=False)
+    config = compose("export", run, f"model={manifest.name}", f"run={run}")
+    compared = novelty.compare(config)
+    assert compared.trained_on == ["HAM10000"]
+    assert set(strangers.KINDS) < set(compared.counts)
+    shares = np.array([*compared.shares.values()])
+    assert shares.shape[1] == len(compared.counts)
+    assert ((shares >= 0) & (shares <= 1)).all()
+    last = novelty.table(config, compared).strip().splitlines()[-1]
+    assert last.startswith("| **")
 
 
 @pytest.fixture(scope="module")
