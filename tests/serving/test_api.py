@@ -165,6 +165,30 @@ def test_a_broken_form_is_refused(client: Client, body: bytes) -> None:
     problem(client.post(URL, content=body, headers=headers), 400, "malformed_form")
 
 
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"M\xc3\xbcller-\xe7\x97\xa3.jpg", "M\u00fcller-\u75e3.jpg"),
+        (b"M\xfcller.jpg", "M\ufffdller.jpg"),
+    ],
+    ids=["UTF-8", "Latin-1"],
+)
+def test_a_picture_is_answered_whatever_its_name_is_written_in(
+    client: Client, sent: bytes, said: str
+) -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="images"; filename="' + sent + b'"'
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    body = head + b"\r\n\r\n" + MOLE + b"\r\n--x--\r\n"
+    (answer,) = predictions(client.post(URL, content=body, headers=headers))
+    assert answer.image == said
+
+
+def test_a_field_is_named_as_it_was_sent(client: Client) -> None:
+    note = {"\u6ce8": (None, b"x" * 2_000)}
+    details = problem(client.post(URL, files=note), 400, "no_file")
+    assert "`\u6ce8` holds more than a few words" in details.detail
+
+
 def test_too_many_pictures_are_refused(client: Client) -> None:
     tiny = encode(draw_lesion(1, 40, 30))
     files = images(*((f"{i}.jpg", tiny) for i in range(5)))
