@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from litestar import Router, get, head
+from litestar import get
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
@@ -20,6 +20,7 @@ from serving.built_files import is_known
 from serving.inference import Inference
 from serving.manifest import sha256
 from serving.problems import ProblemError
+from serving.routers import ReadingRouter
 
 FILES = "/api/v1/models/{name}/files"
 """where the files of the model `name` stand"""
@@ -79,22 +80,6 @@ async def get_model_file(
     )
 
 
-@head(ADDRESS, include_in_schema=False)
-async def head_model_file(
-    request: Request[Any, Any, Any],
-    inference: NamedDependency[Inference],
-    name: FromPath[str],
-    file: FromPath[Path],
-) -> Response[None]:
-    """What comes with the file, without the file: a download tool asks first how long it is."""
-    path, headers = _find(inference, name, file)
-    if is_known(headers["etag"], request.headers.get("if-none-match", "")):
-        return Response(None, status_code=304, headers=headers)
-    await _check(path, headers)
-    length = {"content-length": str(path.stat().st_size), "content-type": _kind(path)}
-    return Response(None, headers={**headers, **length})
-
-
 def _find(inference: Inference, name: str, file: Path) -> tuple[Path, dict[str, str]]:
     """Where a file of a model stands, and the headers that it comes with."""
     model = find_model(inference, name)
@@ -144,4 +129,4 @@ def _kind(path: Path) -> str:
     return _KINDS.get(path.suffix, "application/octet-stream")
 
 
-routes = Router("/", route_handlers=[get_model_file, head_model_file])
+routes = ReadingRouter("/", route_handlers=[get_model_file])

@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 import msgspec
-from litestar import Router, get, head, post
+from litestar import get, post
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.enums import MediaType
@@ -37,6 +37,7 @@ from serving.pictures import Limits, thumbnail
 from serving.prediction import Prediction
 from serving.problems import Problem, ProblemError, from_exception, headers_of, note
 from serving.ramp import RAMP
+from serving.routers import ReadingRouter
 from serving.services import Services
 from serving.uploads import Form, read_form
 
@@ -206,11 +207,6 @@ async def get_history(
     return to_read(request, language, page.render("history.html.jinja", language))
 
 
-@head(["/", "/history"], media_type=MediaType.HTML, include_in_schema=False)
-async def head_page() -> None:
-    """What watches over a server often asks for the head alone."""
-
-
 @post("/", media_type=MediaType.HTML, include_in_schema=False, status_code=200)
 async def post_page(
     request: Request[Any, Any, Any],
@@ -296,4 +292,4 @@ def _whole_percent(share: float) -> int:
     return math.floor(share * 100 + 0.5)
 
 
-routes = Router("/", route_handlers=[get_page, get_history, head_page, post_page, post_preview])
+routes = ReadingRouter("/", route_handlers=[get_page, get_history, post_page, post_preview])

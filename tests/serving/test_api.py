@@ -340,13 +340,6 @@ def test_probes_are_answered(client: Client, path: str, status: str) -> None:
     assert client.get(path).json() == {"status": status}
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
-def test_the_head_alone_is_answered(client: Client, path: str) -> None:
-    response = client.head(path)
-    assert response.status_code == 200
-    assert response.content == b""
-
-
 def test_every_reason_to_refuse_has_a_type() -> None:
     assert set(PROBLEM_TYPES) == set(get_args(Reason))
     assert set(PROBLEM_TYPES) >= set(REASONS)

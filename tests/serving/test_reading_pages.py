@@ -205,11 +205,6 @@ def test_figures_that_cannot_be_read_are_none(tmp_path: Path) -> None:
     assert measured(Classifier(folder)) is None
 
 
-@pytest.mark.parametrize("path", ["/diagnoses", "/diagnoses/mel", "/models", "/models/seven"])
-def test_the_head_alone_is_answered(read: Client, path: str) -> None:
-    assert read.head(path).status_code == 200
-
-
 def test_a_diagnosis_is_malignant_where_the_models_say_so() -> None:
     assert {c.id: c.malignant for c in SEVEN} == {d.id: d.malignant for d in DIAGNOSES.values()}
 
