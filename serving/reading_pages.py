@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from litestar import get
@@ -83,13 +84,12 @@ async def get_model(
     """One model: its figures, what it was made from, and its card."""
     language = language_of(request)
     model = find_model(inference, name)
+    folder = f"{FILES.format(name=quote(name, safe=''))}/{reports.FOLDER}"
     content = page.render(
         "model.html.jinja",
         language,
         model=language.manifest(model.manifest),
-        card=reports.card(
-            model, f"{FILES.format(name=name)}/{reports.FOLDER}", language.texts["models"]["table"]
-        ),
+        card=reports.card(model, folder, language.texts["models"]["table"]),
         pages=DIAGNOSES if language.knows(model.manifest) else {},
     )
     return to_read(request, language, content)

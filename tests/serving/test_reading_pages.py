@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import html
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,6 +150,18 @@ def test_a_card_is_shown_with_its_tables_plots_and_links(read: Client) -> None:
     assert read.get(plot).content.startswith(b"\x89PNG")
     assert "<details><summary>The configuration</summary><ul>" in page
     assert "<th></th>" not in page
+
+
+def test_a_model_of_any_name_is_found_with_its_plots(tmp_path: Path, static: Path) -> None:
+    make_artifact(tmp_path / "odd", name="50% #1?", title="Odd")
+    add_report(tmp_path / "odd", CARD)
+    with TestClient(create_app(Settings(artifacts=tmp_path, workers=1), static)) as client:
+        (address,) = re.findall(r'href="(/models/[^"]+)"', client.get("/models").text)
+        page = client.get(address).text
+        (plot,) = re.findall(r'<img src="([^"]+)" alt="A plot"', page)
+        assert client.get(plot).content.startswith(b"\x89PNG")
+        (figures,) = re.findall(r'href="([^"]+/metrics.json)"', page)
+        assert client.get(figures).status_code == 200
 
 
 def test_a_cards_own_html_and_what_is_not_its_own_are_no_markup(read: Client) -> None:
