@@ -130,8 +130,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The header in which the proxies say who asks. Default on Railway: x-real-ip."""
 
     rate_limit: Annotated[int, Meta(ge=0)] = 0
-    """The requests for predictions that one client may make in a minute; 0 for any number.
-    Default: 0, on Render and Railway 600."""
+    """The requests with pictures that one client may send in a minute, to be answered or to be
+    shown; 0 for any number. Default: 0, on Render and Railway 600."""
 
     origins: Names = ()
     """The other sites whose scripts may use the API (CORS), as https://example.org. Default:
