@@ -62,6 +62,22 @@ def service_worker(folder: Path = STATIC) -> Router:
     return ReadingRouter("/", route_handlers=[get_service_worker])
 
 
+def stored(
+    request: Request[Any, Any, Any], file: Path, name: str, kind: str, headers: dict[str, str]
+) -> Response[Any]:
+    """`file` under its `name`, or 304 for who has what the `etag` of `headers` names."""
+    if _is_known(headers["etag"], request.headers.get("if-none-match", "")):
+        return Response(None, status_code=304, headers=headers)
+    return File(
+        file,
+        headers=headers,
+        media_type=kind,
+        content_disposition_type="inline",
+        filename=name,
+        chunk_size=_CHUNK,
+    )
+
+
 def sent_bytes(file: Path) -> int:
     """The size in which `file` is sent to a browser.
 
@@ -90,16 +106,8 @@ def _answer(folder: Path, path: Path, request: Request[Any, Any, Any]) -> Respon
             headers["content-encoding"] = "gzip"
     info = file.stat()
     headers["etag"] = f'"{info.st_mtime_ns:x}-{info.st_size:x}{file.suffix}"'
-    if is_known(headers["etag"], request.headers.get("if-none-match", "")):
-        return Response(None, status_code=304, headers=headers)
-    return File(
-        file,
-        headers=headers,
-        media_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
-        content_disposition_type="inline",
-        filename=Path(name).name,
-        chunk_size=_CHUNK,
-    )
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return stored(request, file, Path(name).name, kind, headers)
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -119,6 +127,6 @@ def _find(folder: Path, name: str) -> Path:
     raise NotFoundException
 
 
-def is_known(tag: str, known: str) -> bool:
+def _is_known(tag: str, known: str) -> bool:
     """Whether `known`, the list of a conditional request, holds `tag` (RFC 9110, 13.1.2)."""
     return tag in {other.strip().removeprefix("W/") for other in known.split(",")}

@@ -16,7 +16,7 @@ from litestar.params import FromPath, PathParameter
 from litestar.response import File, Response
 
 from serving.api import find_model, refusals
-from serving.built_files import is_known
+from serving.built_files import stored
 from serving.inference import Inference
 from serving.manifest import sha256
 from serving.problems import ProblemError
@@ -32,9 +32,6 @@ PATHS = "^" + FILES.format(name="[^/]+") + "/"
 
 _KINDS = {".png": "image/png", ".json": "application/json"}
 """What comes as more than bytes: nothing that a browser would run, whoever made the model."""
-
-_CHUNK = 1 << 16
-"""bytes that each connection holds of a file, so that slow readers do not add up"""
 
 
 @get(
@@ -67,17 +64,11 @@ async def get_model_file(
 ) -> Response[Any]:
     """The file of the model, or 304 for who has it."""
     path, headers = _find(inference, name, file)
-    if is_known(headers["etag"], request.headers.get("if-none-match", "")):
-        return Response(None, status_code=304, headers=headers)
-    await _check(path, headers)
-    return File(
-        path,
-        headers=headers,
-        media_type=_kind(path),
-        content_disposition_type="inline",
-        filename=path.name,
-        chunk_size=_CHUNK,
-    )
+    kind = _KINDS.get(path.suffix, "application/octet-stream")
+    answer = stored(request, path, path.name, kind, headers)
+    if isinstance(answer, File):
+        await _check(path, headers)
+    return answer
 
 
 def _find(inference: Inference, name: str, file: Path) -> tuple[Path, dict[str, str]]:
@@ -123,10 +114,6 @@ def _digest_once(path: Path, mark: tuple[int, ...]) -> str:
 
 def _tag(digest: str | None) -> str:
     return f'"{digest}"'
-
-
-def _kind(path: Path) -> str:
-    return _KINDS.get(path.suffix, "application/octet-stream")
 
 
 routes = ReadingRouter("/", route_handlers=[get_model_file])
