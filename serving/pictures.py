@@ -12,7 +12,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -36,7 +36,6 @@ SUFFIXES = frozenset(
 """What a picture's file is called, where a folder is searched for them, in lower case."""
 
 Reason = Literal["empty", "too_many_bytes", "not_a_picture", "too_many_pixels", "damaged"]
-REASONS: tuple[Reason, ...] = get_args(Reason)
 
 T = TypeVar("T")
 

@@ -16,7 +16,6 @@ from serving import api
 from serving.app import create_app
 from serving.inference import Inference
 from serving.manifest import Manifest
-from serving.pictures import REASONS
 from serving.prediction import Prediction
 from serving.problems import PROBLEM_TYPES, Problem, Reason
 from serving.settings import Settings
@@ -342,7 +341,6 @@ def test_probes_are_answered(client: Client, path: str, status: str) -> None:
 
 def test_every_reason_to_refuse_has_a_type() -> None:
     assert set(PROBLEM_TYPES) == set(get_args(Reason))
-    assert set(PROBLEM_TYPES) >= set(REASONS)
 
 
 def test_every_type_of_problem_is_listed(client: Client) -> None:
