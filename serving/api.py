@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Router, get, head, post
+from litestar import get, post
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
@@ -37,6 +37,7 @@ from serving.problems import (
     Reason,
     problem,
 )
+from serving.routers import ReadingRouter
 from serving.services import Services
 from serving.uploads import FIELD, read_form
 
@@ -271,17 +272,6 @@ async def readyz(admission: NamedDependency[Admission]) -> Health:
     return Health(status="ready")
 
 
-@head("/healthz", include_in_schema=False, opt={ANY_HOST: True})
-async def head_healthz() -> None:
-    """What watches over a server often asks for the head alone."""
-
-
-@head("/readyz", include_in_schema=False, opt={ANY_HOST: True})
-async def head_readyz(admission: NamedDependency[Admission]) -> None:
-    """The head alone, as above."""
-    admission.check()
-
-
 def find_model(inference: Inference, name: str) -> Classifier:
     """The model that a request names, or the default one where it names none.
 
@@ -294,5 +284,7 @@ def find_model(inference: Inference, name: str) -> Classifier:
         raise ProblemError("unknown_model", str(error)) from error
 
 
-routes = Router("/api/v1", route_handlers=[post_predictions, list_models, get_model, list_problems])
-probes = Router("/", route_handlers=[healthz, readyz, head_healthz, head_readyz])
+routes = ReadingRouter(
+    "/api/v1", route_handlers=[post_predictions, list_models, get_model, list_problems]
+)
+probes = ReadingRouter("/", route_handlers=[healthz, readyz])

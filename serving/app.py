@@ -185,7 +185,7 @@ def _refuse(page: Page, request: Request[Any, Any, Any], error: Exception) -> Re
     answer = problems.respond(error)
     visit_of(request.scope).problem = problems.reason_of(answer.content)
     wants_page = (
-        request.method == "GET"
+        request.method in ("GET", "HEAD")
         and "text/html" in request.headers.get("accept", "")
         and not request.scope["path"].startswith(f"{description.PATH}/")
     )

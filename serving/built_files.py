@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import mimetypes
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from litestar import Router, get, head
+from litestar import Router, get
 from litestar.connection import Request
 from litestar.exceptions import NotFoundException
-from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import File, Response
 
+from serving.routers import ReadingRouter
 from serving.security import COMPILING_POLICY
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -48,15 +48,10 @@ def static_routes(folder: Path = STATIC) -> Router:
     async def get_file(request: Request[Any, Any, Any], file_path: FromPath[Path]) -> Response[Any]:
         return _answer(folder, file_path, request)
 
-    @head("/{file_path:path}", include_in_schema=False)
-    async def head_file(request: Request[Any, Any, Any], file_path: FromPath[Path]) -> File:
-        answer = _answer(folder, file_path, request)
-        return cast("File", answer)  # or 304, which Litestar does not let a head declare
-
-    return Router(STATIC_URL, route_handlers=[get_file, head_file])
+    return ReadingRouter(STATIC_URL, route_handlers=[get_file])
 
 
-def service_worker(folder: Path = STATIC) -> HTTPRouteHandler:
+def service_worker(folder: Path = STATIC) -> Router:
     """The service worker at the root, below which it may keep pages."""
     folder = folder.resolve()
 
@@ -64,7 +59,23 @@ def service_worker(folder: Path = STATIC) -> HTTPRouteHandler:
     async def get_service_worker(request: Request[Any, Any, Any]) -> Response[Any]:
         return _answer(folder, Path("service-worker.js"), request)
 
-    return get_service_worker
+    return ReadingRouter("/", route_handlers=[get_service_worker])
+
+
+def stored(
+    request: Request[Any, Any, Any], file: Path, name: str, kind: str, headers: dict[str, str]
+) -> Response[Any]:
+    """`file` under its `name`, or 304 for who has what the `etag` of `headers` names."""
+    if _is_known(headers["etag"], request.headers.get("if-none-match", "")):
+        return Response(None, status_code=304, headers=headers)
+    return File(
+        file,
+        headers=headers,
+        media_type=kind,
+        content_disposition_type="inline",
+        filename=name,
+        chunk_size=_CHUNK,
+    )
 
 
 def sent_bytes(file: Path) -> int:
@@ -95,16 +106,8 @@ def _answer(folder: Path, path: Path, request: Request[Any, Any, Any]) -> Respon
             headers["content-encoding"] = "gzip"
     info = file.stat()
     headers["etag"] = f'"{info.st_mtime_ns:x}-{info.st_size:x}{file.suffix}"'
-    if is_known(headers["etag"], request.headers.get("if-none-match", "")):
-        return Response(None, status_code=304, headers=headers)
-    return File(
-        file,
-        headers=headers,
-        media_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
-        content_disposition_type="inline",
-        filename=Path(name).name,
-        chunk_size=_CHUNK,
-    )
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return stored(request, file, Path(name).name, kind, headers)
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -124,6 +127,6 @@ def _find(folder: Path, name: str) -> Path:
     raise NotFoundException
 
 
-def is_known(tag: str, known: str) -> bool:
+def _is_known(tag: str, known: str) -> bool:
     """Whether `known`, the list of a conditional request, holds `tag` (RFC 9110, 13.1.2)."""
     return tag in {other.strip().removeprefix("W/") for other in known.split(",")}

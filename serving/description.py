@@ -6,13 +6,14 @@ import html
 from importlib.metadata import version
 from typing import Any
 
-from litestar import Router
 from litestar.connection import Request
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import License, Tag
 from litestar.response import Response
+
+from serving.routers import ReadingRouter
 
 PATH = "/api"
 ASSETS = "/static/api"
@@ -75,7 +76,7 @@ def openapi_config() -> OpenAPIConfig:
             Tag(name="Probes", description="For whatever watches over the server."),
         ],
         render_plugins=[SwaggerPage()],
-        openapi_router=Router(
+        openapi_router=ReadingRouter(
             PATH, route_handlers=[], include_in_schema=False, after_request=_refuse_unknown
         ),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Any, get_args
 
-from litestar import Router, get
+from litestar import get
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.exceptions import NotAuthorizedException, NotFoundException
@@ -19,6 +19,7 @@ from serving.admission import Admission
 from serving.hosts import ANY_HOST
 from serving.inference import Inference
 from serving.problems import PROBLEM_TYPES
+from serving.routers import ReadingRouter
 from serving.settings import Settings
 from serving.stages import Stage, StageName
 from serving.visits import Answer, Visit
@@ -192,4 +193,4 @@ async def get_metrics(
     return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
-routes = Router("/", route_handlers=[get_metrics])
+routes = ReadingRouter("/", route_handlers=[get_metrics])

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from litestar import Router, get, head
+from litestar import get
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
@@ -16,10 +16,11 @@ from litestar.params import FromPath, PathParameter
 from litestar.response import File, Response
 
 from serving.api import find_model, refusals
-from serving.built_files import is_known
+from serving.built_files import stored
 from serving.inference import Inference
 from serving.manifest import sha256
 from serving.problems import ProblemError
+from serving.routers import ReadingRouter
 
 FILES = "/api/v1/models/{name}/files"
 """where the files of the model `name` stand"""
@@ -31,9 +32,6 @@ PATHS = "^" + FILES.format(name="[^/]+") + "/"
 
 _KINDS = {".png": "image/png", ".json": "application/json"}
 """What comes as more than bytes: nothing that a browser would run, whoever made the model."""
-
-_CHUNK = 1 << 16
-"""bytes that each connection holds of a file, so that slow readers do not add up"""
 
 
 @get(
@@ -66,33 +64,11 @@ async def get_model_file(
 ) -> Response[Any]:
     """The file of the model, or 304 for who has it."""
     path, headers = _find(inference, name, file)
-    if is_known(headers["etag"], request.headers.get("if-none-match", "")):
-        return Response(None, status_code=304, headers=headers)
-    await _check(path, headers)
-    return File(
-        path,
-        headers=headers,
-        media_type=_kind(path),
-        content_disposition_type="inline",
-        filename=path.name,
-        chunk_size=_CHUNK,
-    )
-
-
-@head(ADDRESS, include_in_schema=False)
-async def head_model_file(
-    request: Request[Any, Any, Any],
-    inference: NamedDependency[Inference],
-    name: FromPath[str],
-    file: FromPath[Path],
-) -> Response[None]:
-    """What comes with the file, without the file: a download tool asks first how long it is."""
-    path, headers = _find(inference, name, file)
-    if is_known(headers["etag"], request.headers.get("if-none-match", "")):
-        return Response(None, status_code=304, headers=headers)
-    await _check(path, headers)
-    length = {"content-length": str(path.stat().st_size), "content-type": _kind(path)}
-    return Response(None, headers={**headers, **length})
+    kind = _KINDS.get(path.suffix, "application/octet-stream")
+    answer = stored(request, path, path.name, kind, headers)
+    if isinstance(answer, File):
+        await _check(path, headers)
+    return answer
 
 
 def _find(inference: Inference, name: str, file: Path) -> tuple[Path, dict[str, str]]:
@@ -140,8 +116,4 @@ def _tag(digest: str | None) -> str:
     return f'"{digest}"'
 
 
-def _kind(path: Path) -> str:
-    return _KINDS.get(path.suffix, "application/octet-stream")
-
-
-routes = Router("/", route_handlers=[get_model_file, head_model_file])
+routes = ReadingRouter("/", route_handlers=[get_model_file])

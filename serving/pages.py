@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 import msgspec
-from litestar import Router, get, head, post
+from litestar import get, post
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.enums import MediaType
@@ -37,6 +37,7 @@ from serving.pictures import Limits, thumbnail
 from serving.prediction import Prediction
 from serving.problems import Problem, ProblemError, from_exception, headers_of, note
 from serving.ramp import RAMP
+from serving.routers import ReadingRouter
 from serving.services import Services
 from serving.uploads import Form, read_form
 
@@ -158,16 +159,19 @@ class Page:
         manifest: Manifest | None = None,
         pictures: Sequence[str] = (),
         problem: Problem | None = None,
+        chosen: str = "",
     ) -> str:
         """The upload page, with the answers or the problem of a form that was just posted.
 
-        `pictures` are previews of what `results` answer, each a data URI.
+        `pictures` are previews of what `results` answer, each a data URI. `chosen` is the name of
+        the model that the form asked for.
         """
+        manifests = {manifest.name: manifest for manifest in self._inference.manifests}
         return self.render(
             "index.html.jinja",
             language,
-            models=[language.manifest(manifest) for manifest in self._inference.manifests],
-            default_model=self._inference.default,
+            models=[language.manifest(manifest) for manifest in manifests.values()],
+            default_model=chosen if chosen in manifests else self._inference.default,
             device_bytes=self._inference.bytes + self._assets.bytes_sent(RUNTIME),
             results=list(results),
             manifest=manifest and language.manifest(manifest),
@@ -203,11 +207,6 @@ async def get_history(
     return to_read(request, language, page.render("history.html.jinja", language))
 
 
-@head(["/", "/history"], media_type=MediaType.HTML, include_in_schema=False)
-async def head_page() -> None:
-    """What watches over a server often asks for the head alone."""
-
-
 @post("/", media_type=MediaType.HTML, include_in_schema=False, status_code=200)
 async def post_page(
     request: Request[Any, Any, Any],
@@ -217,9 +216,10 @@ async def post_page(
     """The whole page with the answers to a posted form, for browsers without JavaScript."""
     language = language_of(request)
     inference, settings = services.inference, services.settings
+    chosen = ""
 
     async def answer(form: Form) -> str:
-        model = find_model(inference, form.fields.get("model", ""))
+        model = find_model(inference, chosen)
         results = await inference.answer_all(model, form.uploads, heatmaps=True)
         # All at a time, or each would wait behind whoever else came meanwhile.
         previews = await asyncio.gather(
@@ -234,13 +234,14 @@ async def post_page(
     try:
         async with services.admission.enter(request) as entry:
             form = await read_form(request, settings, entry)
+            chosen = form.fields.get("model", "")
             content = await entry.finish(request.receive, answer(form))
             return Response(content, headers=headers_for(language))
     except Exception as error:
         problem = from_exception(error)
         note(error, problem)
         return Response(
-            page.index(language, problem=problem),
+            page.index(language, problem=problem, chosen=chosen),
             status_code=problem.status,
             headers={**headers_of(error), **headers_for(language)},
         )
@@ -291,4 +292,4 @@ def _whole_percent(share: float) -> int:
     return math.floor(share * 100 + 0.5)
 
 
-routes = Router("/", route_handlers=[get_page, get_history, head_page, post_page, post_preview])
+routes = ReadingRouter("/", route_handlers=[get_page, get_history, post_page, post_preview])

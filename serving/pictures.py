@@ -12,7 +12,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -36,7 +36,6 @@ SUFFIXES = frozenset(
 """What a picture's file is called, where a folder is searched for them, in lower case."""
 
 Reason = Literal["empty", "too_many_bytes", "not_a_picture", "too_many_pixels", "damaged"]
-REASONS: tuple[Reason, ...] = get_args(Reason)
 
 T = TypeVar("T")
 
@@ -151,7 +150,7 @@ def thumbnail(data: bytes, side: int, limits: Limits, room: Room | None = None) 
     Raises:
         PictureError: where `data` is no picture, is damaged, or is beyond `limits` or `room`.
     """
-    with _opened(data, limits, side // 2, room) as opened:
+    with _opened(data, limits, side, room, max) as opened:
         image = _upright(*opened).image
         image.thumbnail((side, side))
         return image
@@ -214,10 +213,15 @@ def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
 
 @contextmanager
 def _opened(
-    data: bytes, limits: Limits, least_side: int | None, room: Room | None
+    data: bytes,
+    limits: Limits,
+    least_side: int | None,
+    room: Room | None,
+    which: Callable[[int, int], int] = min,
 ) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
     """The picture before it is decoded, with its own size, once it was checked against `limits`.
 
+    `which` side of a JPEG, the shorter (min) or the longer (max), is not shrunk below `least_side`.
     `room` is held until the picture is done with.
     """
     if not data:
@@ -253,8 +257,8 @@ def _opened(
                 "accepted, and programs write about ten. Save the picture again.",
             )
         if jpeg and least_side is not None:
-            scale = least_side / min(width, height)
-            image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
+            factor = max(1, which(width, height) // least_side)
+            image.draft(None, (max(1, width // factor), max(1, height // factor)))
         if jpeg and isinstance(image, ImageFile.ImageFile):
             # At one go: after each piece the decoder waits for the interpreter's lock again.
             image.decodermaxblock = len(data)

@@ -7,7 +7,7 @@ from typing import Any
 
 _REQUESTS_A_MINUTE = 600
 """from one client, where the whole internet may come: a classroom comes from one address, and the
-page sends a request for each picture"""
+page sends a request for each picture, and one more for what the browser cannot show"""
 
 
 _IDLE_SECONDS = 120

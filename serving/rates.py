@@ -1,4 +1,4 @@
-"""How often one client may ask for predictions."""
+"""How often one client may send pictures."""
 
 from __future__ import annotations
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
-from litestar import Router, get, head
+from litestar import get
 from litestar.connection import Request
 from litestar.di import NamedDependency
 from litestar.enums import MediaType
@@ -21,6 +22,7 @@ from serving.languages import Language, language_of
 from serving.model_files import FILES
 from serving.pages import Page, to_read
 from serving.reports import Figure
+from serving.routers import ReadingRouter
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -82,25 +84,15 @@ async def get_model(
     """One model: its figures, what it was made from, and its card."""
     language = language_of(request)
     model = find_model(inference, name)
+    folder = f"{FILES.format(name=quote(name, safe=''))}/{reports.FOLDER}"
     content = page.render(
         "model.html.jinja",
         language,
         model=language.manifest(model.manifest),
-        card=reports.card(
-            model, f"{FILES.format(name=name)}/{reports.FOLDER}", language.texts["models"]["table"]
-        ),
+        card=reports.card(model, folder, language.texts["models"]["table"]),
         pages=DIAGNOSES if language.knows(model.manifest) else {},
     )
     return to_read(request, language, content)
-
-
-@head(
-    ["/diagnoses", "/diagnoses/{id:str}", "/models", "/models/{name:str}"],
-    media_type=MediaType.HTML,
-    include_in_schema=False,
-)
-async def head_page() -> None:
-    """What watches over a server often asks for the head alone."""
 
 
 def _rows(inference: Inference, language: Language, id: str) -> list[Row]:
@@ -115,13 +107,4 @@ def _rows(inference: Inference, language: Language, id: str) -> list[Row]:
     return rows
 
 
-routes = Router(
-    "/",
-    route_handlers=[
-        list_diagnoses,
-        get_diagnosis,
-        list_models,
-        get_model,
-        head_page,
-    ],
-)
+routes = ReadingRouter("/", route_handlers=[list_diagnoses, get_diagnosis, list_models, get_model])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,6 +26,14 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 _LARGE_PICTURE = 4_000_000
 """bytes of a file, as a phone takes it"""
+
+_HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", re.ASCII | re.IGNORECASE)
+"""a name or an address as `Host` tells it, less the port"""
+
+_ORIGIN = re.compile(
+    r"(?!https://.*:443$|http://.*:80$)[a-z][a-z0-9+.-]*://[a-z0-9*.:\[\]_-]+|null|\*"
+)
+"""what a browser sends as `Origin`; Litestar takes `*` for any letters"""
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -121,8 +130,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The header in which the proxies say who asks. Default on Railway: x-real-ip."""
 
     rate_limit: Annotated[int, Meta(ge=0)] = 0
-    """The requests for predictions that one client may make in a minute; 0 for any number.
-    Default: 0, on Render and Railway 600."""
+    """The requests with pictures that one client may send in a minute, to be answered or to be
+    shown; 0 for any number. Default: 0, on Render and Railway 600."""
 
     origins: Names = ()
     """The other sites whose scripts may use the API (CORS), as https://example.org. Default:
@@ -208,7 +217,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                     f"{sources[name]}={values[sources[name]]!r}: {reason}."
                 ) from error
         settings = msgspec.convert(defaults(values) | given, cls, strict=False, dec_hook=_decode)
-        _check_proxies(settings)
+        _check_names(settings)
         return settings
 
 
@@ -228,7 +237,21 @@ def _check_spelling(names: Iterable[str], known: Iterable[str]) -> None:
                 raise SettingsError(f"{name} is no setting. Is {PREFIX}{meant} meant?")
 
 
-def _check_proxies(settings: Settings) -> None:
+def _check_names(settings: Settings) -> None:
+    """Refuses what nothing that is sent can ever be."""
+    for host in settings.hosts:
+        if not _HOST.fullmatch(host):
+            raise SettingsError(
+                f"{PREFIX}HOSTS: {host} is no name that requests are for. Write it without scheme, "
+                "port or path, as lesions.example, or *.lesions.example for all below one."
+            )
+    for origin in settings.origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise SettingsError(
+                f"{PREFIX}ORIGINS: {origin} is no origin as browsers send it. Write scheme and "
+                "name in lower case and no path, as https://clinic.example; a port only where it "
+                "is not the scheme's own."
+            )
     for proxy in settings.proxies:
         if proxy not in NAMED and not is_network(proxy):
             raise SettingsError(

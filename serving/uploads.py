@@ -32,6 +32,9 @@ FIELD = "images"
 _MOST_TEXT = 1_000
 """bytes of a field that holds no picture"""
 
+_AS_BYTES = "latin-1"
+"""what a part's head is read as: any byte is a letter there, whatever its name was written in"""
+
 _PIECE = 65_536
 """bytes; smaller ones are put together as they come, or many would take more room than they hold"""
 
@@ -104,7 +107,9 @@ async def _collect(
     request: Request[Any, Any, Any], boundary: str, settings: Settings, entry: Entry
 ) -> Form:
     form = _Collector(settings)
-    with PushMultipartParser(boundary, max_header_size=settings.max_header_bytes) as parser:
+    with PushMultipartParser(
+        boundary, max_header_size=settings.max_header_bytes, header_charset=_AS_BYTES
+    ) as parser:
         async for chunk in _chunks(request):
             entry.hold(len(chunk))
             for event in parser.parse(chunk):
@@ -180,8 +185,8 @@ class _Collector:
             if received > _MOST_TEXT:
                 raise ProblemError(
                     "no_file",
-                    f"The field `{self._segment.name}` holds more than a few words. Send pictures "
-                    f"in the field `{FIELD}`.",
+                    f"The field `{_text(self._segment.name)}` holds more than a few words. Send "
+                    f"pictures in the field `{FIELD}`.",
                 )
         elif received > self._settings.max_bytes:
             raise ProblemError(
@@ -194,7 +199,7 @@ class _Collector:
         assert self._segment is not None
         data = b"".join(self._pieces)
         if self._segment.name != FIELD:
-            self._fields[self._segment.name or ""] = data.decode("utf-8", "replace")
+            self._fields[_text(self._segment.name)] = data.decode("utf-8", "replace")
         elif data or self._segment.filename:
             if len(self._uploads) == self._settings.max_files:
                 raise ProblemError(
@@ -209,4 +214,9 @@ class _Collector:
 
     def _name(self) -> str:
         assert self._segment is not None
-        return self._segment.filename or f"picture {len(self._uploads) + 1}"
+        return _text(self._segment.filename) or f"picture {len(self._uploads) + 1}"
+
+
+def _text(told: str | None) -> str:
+    """What a part's head tells, which is UTF-8; what is not is shown as unknown letters."""
+    return (told or "").encode(_AS_BYTES).decode("utf-8", "replace")

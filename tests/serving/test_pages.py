@@ -126,6 +126,14 @@ def test_a_bad_form_is_answered_by_the_page_with_the_reason(
     assert 'name="images"' in response.text
 
 
+@pytest.mark.parametrize("picture", [MELANOMA, b"bad"])
+def test_a_posted_form_still_has_the_model_that_was_chosen(client: Client, picture: bytes) -> None:
+    files = [("images", ("a.jpg", picture))]
+    for model, checked in (("cnn", "cnn"), ("mobilenet", "mobilenet"), ("none", "mobilenet")):
+        page = client.post("/", files=files, data={"model": model}).text
+        assert re.findall(r'value="(\w+)" checked', page) == [checked]
+
+
 def test_a_file_name_is_no_markup(client: Client) -> None:
     name = "<img src=x onerror=alert(1)>.jpg"
     for data in (MELANOMA, b"bad"):

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from serving.manifest import Preprocessing
 from serving.memory import Room
-from serving.pictures import FORMATS, Limits, PictureError, decode, fit, prepare
+from serving.pictures import FORMATS, Limits, PictureError, decode, fit, prepare, thumbnail
 from tests.drawings import draw_lesion, encode
 from tests.serving.odd_files import jpeg_of_many_scans, tiff_with_a_huge_tile
 
@@ -253,6 +253,27 @@ def test_a_shrunken_jpeg_gives_the_pixels_of_the_whole_one(seed: int) -> None:
     one, other = (fit(picture.image, preprocessing)[0].astype(int) for picture in (shrunk, whole))
     assert np.abs(one - other).mean() < 1
     assert np.abs(one - other).max() < 25
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+@given(width=st.integers(1, 500), height=st.integers(1, 500), side=st.integers(8, 160))
+@example(width=320, height=320, side=160)
+@example(width=480, height=320, side=160)
+@example(width=100, height=500, side=120)
+@settings(max_examples=40, deadline=None)
+def test_the_longer_side_of_a_thumbnail_is_as_long_as_was_asked(
+    format: str, width: int, height: int, side: int
+) -> None:
+    data = encode(Image.new("RGB", (width, height), "tan"), format)
+    assert max(thumbnail(data, side, LIMITS).size) == min(side, max(width, height))
+
+
+@pytest.mark.parametrize("size", [(4000, 4000), (4000, 3000), (4000, 2667), (800, 4000)])
+def test_a_thumbnail_of_a_large_jpeg_is_decoded_small(size: tuple[int, int]) -> None:
+    data = encode(Image.new("RGB", size, "tan"))
+    # A quarter of each side, 10 bytes a pixel.
+    room = Room(size[0] * size[1] // 16 * 10 + len(data) + 20_000)
+    assert max(thumbnail(data, 1000, Limits(), room).size) == 1000
 
 
 def test_the_first_frame_of_an_animation_is_taken() -> None:

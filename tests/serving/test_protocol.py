@@ -101,6 +101,14 @@ def test_a_head_may_be_as_large_as_is_said_and_no_larger(live: Live, in_pieces: 
         assert statuses(ask(live, *pieces)) == [status]
 
 
+@pytest.mark.parametrize("path", [b"/", b"/static/favicon.svg", b"/nothing"])
+def test_a_head_alone_has_no_body(live: Live, path: bytes) -> None:
+    answers = ask(live, b"HEAD " + path + b" HTTP/1.1\r\nHost: here\r\n\r\n", LAST)
+    head, _, rest = answers.partition(b"\r\n\r\n")
+    assert b"content-length: 0\r\n" not in head
+    assert rest.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 def test_many_small_headers_count_together(live: Live) -> None:
     assert statuses(ask(live, GET[:-2], *[b"X: a\r\n" * 20] * 17)) == [431]
 

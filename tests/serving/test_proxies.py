@@ -17,7 +17,7 @@ URL = "/api/v1/predictions"
 
 @contextmanager
 def limited(settings: Settings, **changes: Any) -> Iterator[Live]:
-    """A server that takes two requests for predictions a minute from each client."""
+    """A server that takes two requests with pictures a minute from each client."""
     with serving(msgspec.structs.replace(settings, port=0, rate_limit=2, **changes)) as live:
         yield live
 
@@ -40,8 +40,9 @@ def test_a_client_may_ask_only_so_often(settings: Settings) -> None:
         assert 1 <= int(refused.headers["retry-after"]) <= 60
         assert f"in {refused.headers['retry-after']} seconds" in refused.json()["detail"]
         assert "frame-ancestors 'none'" in refused.headers["content-security-policy"]
-        # The page's form counts, too; reading does not.
+        # The page's form and pictures to be shown count, too; reading does not.
         assert httpx.post(live.url + "/").status_code == 429
+        assert httpx.post(live.url + "/preview").status_code == 429
         assert httpx.get(live.url + "/api/v1/models").status_code == 200
         assert httpx.get(live.url + "/readyz").status_code == 200
 

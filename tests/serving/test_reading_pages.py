@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import html
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +152,18 @@ def test_a_card_is_shown_with_its_tables_plots_and_links(read: Client) -> None:
     assert "<th></th>" not in page
 
 
+def test_a_model_of_any_name_is_found_with_its_plots(tmp_path: Path, static: Path) -> None:
+    make_artifact(tmp_path / "odd", name="50% #1?", title="Odd")
+    add_report(tmp_path / "odd", CARD)
+    with TestClient(create_app(Settings(artifacts=tmp_path, workers=1), static)) as client:
+        (address,) = re.findall(r'href="(/models/[^"]+)"', client.get("/models").text)
+        page = client.get(address).text
+        (plot,) = re.findall(r'<img src="([^"]+)" alt="A plot"', page)
+        assert client.get(plot).content.startswith(b"\x89PNG")
+        (figures,) = re.findall(r'href="([^"]+/metrics.json)"', page)
+        assert client.get(figures).status_code == 200
+
+
 def test_a_cards_own_html_and_what_is_not_its_own_are_no_markup(read: Client) -> None:
     page = read.get("/models/seven").text
     assert "alert(1)</script>" not in page
@@ -203,11 +216,6 @@ def test_figures_that_cannot_be_read_are_none(tmp_path: Path) -> None:
     (folder / "report/metrics.json").write_text('{"curves": ' + "[" * 100_000)
     manifest.save(loaded, folder)
     assert measured(Classifier(folder)) is None
-
-
-@pytest.mark.parametrize("path", ["/diagnoses", "/diagnoses/mel", "/models", "/models/seven"])
-def test_the_head_alone_is_answered(read: Client, path: str) -> None:
-    assert read.head(path).status_code == 200
 
 
 def test_a_diagnosis_is_malignant_where_the_models_say_so() -> None:

@@ -153,6 +153,52 @@ def test_a_proxy_that_is_no_network_is_refused(proxy: str) -> None:
         Settings.from_environment({"LESIONLENS_PROXIES": f"10.0.0.0/8,{proxy}"})
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "lesions.example:8443",
+        "https://lesions.example",
+        "lesions.example/",
+        "lesions.example.",
+        "*",
+        "a.*.example",
+        "l\u00e4sion.example",
+        "::1",
+    ],
+)
+def test_a_host_that_no_request_is_for_is_refused(host: str) -> None:
+    with pytest.raises(SettingsError, match=r"LESIONLENS_HOSTS: .* without scheme, port or path"):
+        Settings.from_environment({"LESIONLENS_HOSTS": f"lesions.example,{host}"})
+
+
+@pytest.mark.parametrize("host", ["Lesions.example", "*.lesions.example", "localhost", "[::1]"])
+def test_a_host_may_be_any_that_requests_are_for(host: str) -> None:
+    assert Settings.from_environment({"LESIONLENS_HOSTS": host}).hosts == (host,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://clinic.example/",
+        "https://clinic.example/page",
+        "clinic.example",
+        "https://Clinic.example",
+        "https://clinic.example:443",
+        "https://",
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_refused(origin: str) -> None:
+    with pytest.raises(SettingsError, match=r"LESIONLENS_ORIGINS: .* as https://clinic\.example;"):
+        Settings.from_environment({"LESIONLENS_ORIGINS": f"https://a.example,{origin}"})
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://localhost:5173", "https://*.clinic.example", "http://[::1]:81", "null", "*"]
+)
+def test_an_origin_may_be_any_that_a_browser_sends(origin: str) -> None:
+    assert Settings.from_environment({"LESIONLENS_ORIGINS": origin}).origins == (origin,)
+
+
 def test_render_is_known_by_its_variables() -> None:
     environment = {"RENDER": "true", "RENDER_EXTERNAL_HOSTNAME": "lesions.onrender.com"}
     settings = Settings.from_environment(environment)
