@@ -126,7 +126,7 @@ def methods(network: nn.Module, settings: NoveltySettings) -> dict[str, Method]:
         return {
             **shared,
             "nearest training picture, 18": _nearest("18"),
-            "variances of 6 and 18 as they are, 8 directions (until now)": _variances("6", "18"),
+            "variances of 6 and 18 as they are, 8 directions": _variances("6", "18"),
             "distance in 18": distance("18"),
             "distance in 17": distance("17"),
             "distance in 10": distance("10"),
@@ -148,7 +148,7 @@ def methods(network: nn.Module, settings: NoveltySettings) -> dict[str, Method]:
     return {
         **shared,
         "nearest training picture, 3": _nearest("3"),
-        "variances of 2 and 3 as they are, 8 directions (until now)": _variances("2", "3"),
+        "variances of 2 and 3 as they are, 8 directions": _variances("2", "3"),
         "distance in 3": distance("3"),
         "distance in 3 with deviations": distance("3+"),
         "distances in 2 and 3": distance("2", "3"),
