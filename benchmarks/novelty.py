@@ -261,9 +261,9 @@ def compare(config: DictConfig) -> Compared:
     torch.manual_seed(config.seed)
     shown = [*training.drawn(PICTURES, BATCH, config.seed, "training pictures")]
     preprocessing = read_preprocessing(trained)
-    files = [picture.path for picture in candidate.cached.listed("train")]
+    listed = candidate.cached.listed("train")
     fewer = msgspec.structs.replace(settings, pictures=PICTURES, copies=PICTURES // 2)
-    to_novelty = shown_to_novelty(files, preprocessing, fewer, config.seed)
+    to_novelty = shown_to_novelty(listed, preprocessing, fewer, config.seed)
     learned = Learned(
         look(network, tqdm([as_input(each) for each in shown], "as they are")),
         look(network, (augmentation(as_input(each)) for each in tqdm(shown, "augmented"))),

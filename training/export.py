@@ -97,8 +97,8 @@ def export(config: DictConfig) -> Path:
     network = cast(Network, candidate.network)
     learned_from = cached.part("train")
     asked = msgspec.convert(plain(config.novelty), NoveltySettings)
-    files = [picture.path for picture in cached.listed("train")]
-    shown = shown_to_novelty(files, read_preprocessing(trained), asked, config.seed)
+    listed = cached.listed("train")
+    shown = shown_to_novelty(listed, read_preprocessing(trained), asked, config.seed)
     novelty = fit_novelty(network, shown, asked)
     graph = ServedGraph(network, novelty, len(answers.classes)).eval()
     model = to_onnx(graph, trained.model.preprocessing.size)

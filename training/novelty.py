@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -19,7 +20,7 @@ from serving.pictures import PictureError, prepare
 from training.cameras import sent_on
 from training.data.cache import TRUSTED
 from training.inputs import as_input
-from training.labels import DataError
+from training.labels import DataError, LabelledPicture
 from training.networks.description import Description
 
 Floats = npt.NDArray[np.float64]
@@ -117,10 +118,14 @@ class Novelty(nn.Module):
 
 
 def shown(
-    files: Sequence[Path], preprocessing: Preprocessing, settings: NoveltySettings, seed: int
+    pictures: Sequence[LabelledPicture],
+    preprocessing: Preprocessing,
+    settings: NoveltySettings,
+    seed: int,
 ) -> Iterator[Tensor]:
-    """Training pictures of `files` that novelty is fitted to, prepared by serving's own code.
+    """Those training pictures that novelty is fitted to, prepared by serving's own code.
 
+    As many of each set, as far as it has them: a clinic whose pictures are fewer is no stranger.
     They are seen as they are, and some once more as another lamp and a messenger would have them:
     nobody should be told of a lesion's copy that it is none. Fitted to all that training does to
     pictures, novelty took plain skin for lesions.
@@ -132,7 +137,7 @@ def shown(
         DataError: where one cannot be read.
     """
     random = np.random.default_rng(seed)
-    chosen = [files[i] for i in random.permutation(len(files))[: settings.pictures]]
+    chosen = _evenly(pictures, settings.pictures, random)
     again = chosen[: settings.copies]
     qualities = random.integers(settings.qualities[0], settings.qualities[1] + 1, len(again))
     lights = random.uniform(*settings.lights, len(again))
@@ -141,6 +146,20 @@ def shown(
     for start in tqdm(range(0, len(drawn), _BATCH), "fitting novelty", unit="batch"):
         batch = drawn[start : start + _BATCH]
         yield torch.from_numpy(np.stack([_pixels(*each, preprocessing) for each in batch]))
+
+
+def _evenly(
+    pictures: Sequence[LabelledPicture], count: int, random: np.random.Generator
+) -> list[Path]:
+    """The files of `count` of `pictures`, drawn from their sets in turn."""
+    drawn: Counter[str] = Counter()
+    turns: list[tuple[int, Path]] = []
+    for place in random.permutation(len(pictures)):
+        picture = pictures[place]
+        turns.append((drawn[picture.source], picture.path))
+        drawn[picture.source] += 1
+    turns.sort(key=lambda turn: turn[0])
+    return [path for _, path in turns[:count]]
 
 
 def _pixels(

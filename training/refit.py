@@ -54,7 +54,7 @@ def refit(config: DictConfig) -> tuple[Manifest, Manifest]:
     novelty = msgspec.convert(plain(config.novelty), NoveltySettings)
     targets = msgspec.convert(plain(config.targets), Targets)
     cached = decode(config, pictures, answers)
-    learned_from = [picture.path for picture in cached.listed("train")]
+    learned_from = cached.listed("train")
     listed = cached.readable(pictures.parts["calibration"])
     labels = answers.indices([picture.label for picture in listed])
     calibrating = PreparedPart.read("calibration", listed, manifest.preprocessing, labels)

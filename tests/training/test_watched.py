@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -11,11 +13,12 @@ import pytest
 import torch
 
 from serving.manifest import Preprocessing
+from serving.pictures import prepare
 from tests.drawings import draw_lesion, encode
 from tests.training.drawn_networks import NOVELTY, drawn, export, run
 from training.graph import ExportError, ServedGraph
 from training.inputs import as_input
-from training.labels import DataError
+from training.labels import DataError, LabelledPicture
 from training.novelty import fit, shown
 from training.watched import WatchedGraph, put_novelty
 
@@ -69,10 +72,35 @@ def test_a_graph_of_another_kind_is_refused(
         put_novelty(model, fit(WatchedGraph(model), [torch.from_numpy(drawn(16))], narrower))
 
 
+def drawn_files(folder: Path, sources: Iterable[str]) -> list[LabelledPicture]:
+    """A picture of each of these sets, drawn otherwise."""
+    listed = []
+    for seed, source in enumerate(sources):
+        path = folder / f"{seed}.png"
+        path.write_bytes(encode(draw_lesion(seed, 80, 60), "PNG"))
+        listed.append(LabelledPicture(path, str(seed), "nv", str(seed), source))
+    return listed
+
+
+def test_sets_are_shown_alike_as_far_as_they_have_pictures(tmp_path: Path) -> None:
+    listed = drawn_files(tmp_path, ["large"] * 8 + ["middle"] * 3 + ["small"])
+    square = Preprocessing(fit="crop", size=64)
+    pixels = [prepare(each.path.read_bytes(), square).pixels for each in listed]
+
+    def sources(pictures: int, seed: int) -> Counter[str]:
+        settings = msgspec.structs.replace(NOVELTY, pictures=pictures, copies=0)
+        found = torch.cat(list(shown(listed, square, settings, seed))).numpy()
+        places = [next(i for i, p in enumerate(pixels) if (p == each).all()) for each in found]
+        assert len(set(places)) == len(places)
+        return Counter(listed[place].source for place in places)
+
+    assert sources(3, seed=0) == {"large": 1, "middle": 1, "small": 1}
+    assert sources(7, seed=1) == {"large": 3, "middle": 3, "small": 1}
+    assert sources(100, seed=2) == {"large": 8, "middle": 3, "small": 1}
+
+
 def test_some_pictures_are_shown_once_more_as_they_might_have_been_sent(tmp_path: Path) -> None:
-    files = [tmp_path / f"{seed}.png" for seed in range(6)]
-    for seed, file in enumerate(files):
-        file.write_bytes(encode(draw_lesion(seed, 80, 60), "PNG"))
+    files = drawn_files(tmp_path, ["one"] * 6)
     settings = msgspec.structs.replace(NOVELTY, pictures=5, copies=3, qualities=(5, 6))
     found = torch.cat(list(shown(files, Preprocessing(fit="crop", size=64), settings, 0))).float()
     assert found.shape == (8, 64, 64, 3)
@@ -83,6 +111,6 @@ def test_some_pictures_are_shown_once_more_as_they_might_have_been_sent(tmp_path
     darker = msgspec.structs.replace(settings, qualities=(95, 95), lights=(0.5, 0.5))
     found = torch.cat(list(shown(files, Preprocessing(fit="crop", size=64), darker, 0))).float()
     assert float(found[5:].mean()) == pytest.approx(float(found[:3].mean()) / 2, rel=0.02)
-    files[0].write_bytes(b"no picture")
+    files[0].path.write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"0\.png: cannot be read"):
         list(shown(files, Preprocessing(fit="crop", size=64), settings, 0))
