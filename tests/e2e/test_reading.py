@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, ViewportSize, expect
 
+from serving.problems import from_exception
 from serving.settings import CHECKOUT
 from tests.artifact_factory import SEVEN, make_artifact
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
@@ -132,6 +133,21 @@ def test_a_failure_is_told_in_the_readers_language(open_page: OpenPage) -> None:
     choose(page, jpeg(b"no picture at all", "broken.jpg"))
     page.click("#analyse")
     expect(page.get_by_role("alert")).to_contain_text("Die Datei ist kein Bild")
+
+
+@pytest.mark.parametrize(
+    ("locale", "said"), [("de-DE", "Hier ist etwas schiefgegangen"), ("es-ES", "Algo ha fallado")]
+)
+def test_a_failure_that_nobody_foresaw_is_told_in_it_too(
+    open_page: OpenPage, locale: str, said: str
+) -> None:
+    page, observer = open_page(locale=locale)
+    observer.forgive("status of 500")
+    problem = msgspec.json.encode(from_exception(RuntimeError()))
+    page.route("**/api/v1/predictions*", lambda route: route.fulfill(status=500, body=problem))
+    choose(page, lesion())
+    page.click("#analyse")
+    expect(page.get_by_role("alert")).to_contain_text(said)
 
 
 def test_only_the_words_of_one_language_are_loaded(open_page: OpenPage) -> None:
