@@ -259,7 +259,7 @@ def test_one_and_all_are_deleted_only_once_that_was_confirmed(open_page: OpenPag
     expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (320, "dark")])
 def test_axe_finds_nothing_in_the_history_and_its_dialogs(
     open_page: OpenPage, width: int, scheme: str
 ) -> None:

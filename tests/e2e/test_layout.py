@@ -24,7 +24,7 @@ new PerformanceObserver((list) => {
 """
 
 
-@pytest.mark.parametrize("width", [360, 768, 1440])
+@pytest.mark.parametrize("width", [320, 768, 1440])
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
 def test_nothing_scrolls_sideways(open_page: OpenPage, width: int, scripts: bool) -> None:
     viewport = {"width": width, "height": 800}

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, ViewportSize, expect
 
+from serving.diagnoses import DIAGNOSES
 from serving.problems import from_exception
 from serving.settings import CHECKOUT
 from tests.artifact_factory import SEVEN, make_artifact
@@ -24,7 +25,7 @@ PAGES = ["/diagnoses", "/diagnoses/mel", "/diagnoses/akiec", "/models", "/models
 
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize(
-    ("width", "scheme", "locale"), [(1280, "light", "de-DE"), (375, "dark", "es-ES")]
+    ("width", "scheme", "locale"), [(1280, "light", "de-DE"), (320, "dark", "es-ES")]
 )
 def test_axe_finds_nothing_on_the_pages_to_read(
     open_page: OpenPage, path: str, width: int, scheme: str, locale: str
@@ -51,6 +52,21 @@ def test_axe_finds_nothing_in_the_cards_that_ship(
                 expect(page.locator("main table").first).to_be_visible()
                 assert overhang(page) == []
                 assert violations(page) == []
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE", "es-ES"])
+def test_nothing_scrolls_sideways_at_320_pixels(browser: Browser, locale: str) -> None:
+    paths = ["/", "/history", "/diagnoses", "/models", "/models/cnn", "/models/mobilenet"]
+    paths += [f"/diagnoses/{id}" for id in DIAGNOSES]
+    with (
+        served(CHECKOUT / "artifacts") as address,
+        browser.new_page(
+            base_url=address, locale=locale, viewport={"width": 320, "height": 800}
+        ) as page,
+    ):
+        for path in paths:
+            page.goto(path)
+            assert {path: overhang(page)} == {path: []}
 
 
 @pytest.mark.parametrize("width", [1280, 375])
