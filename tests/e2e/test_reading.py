@@ -177,7 +177,7 @@ def test_from_a_diagnosis_to_the_model_that_knows_it(open_page: OpenPage) -> Non
     page, _ = open_page("/diagnoses", locale="en-GB")
     page.get_by_role("link", name="Melanoma").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Melanoma")
-    page.get_by_role("link", name="Models").first.click()
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Models").click()
     page.get_by_role("link", name="Wary").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Wary")
 
