@@ -48,7 +48,7 @@ export interface Answered {
 
 /** Where others may put what they add to a card that was answered. */
 export interface Places {
-  /** A row of buttons below the answer's verdict: print, keep, compare. Empty with each answer. */
+  /** A row of buttons below the answer's verdict: keep, print. Empty with each answer. */
   actions: HTMLElement;
 }
 
