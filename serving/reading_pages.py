@@ -36,11 +36,13 @@ class Row(msgspec.Struct, frozen=True):
 
 @get("/diagnoses", media_type=MediaType.HTML, include_in_schema=False)
 async def list_diagnoses(
-    request: Request[Any, Any, Any], page: NamedDependency[Page]
+    request: Request[Any, Any, Any],
+    page: NamedDependency[Page],
+    inference: NamedDependency[Inference],
 ) -> Response[str]:
     """All diagnoses that have a page."""
     language = language_of(request)
-    content = page.render("diagnoses.html.jinja", language)
+    content = page.render("diagnoses.html.jinja", language, taught=_taught(inference, language))
     return to_read(request, language, content)
 
 
@@ -57,7 +59,11 @@ async def get_diagnosis(
         raise NotFoundException
     language = language_of(request)
     content = page.render(
-        "diagnosis.html.jinja", language, diagnosis=diagnosis, rows=_rows(inference, language, id)
+        "diagnosis.html.jinja",
+        language,
+        diagnosis=diagnosis,
+        rows=_rows(inference, language, id),
+        datasets={set.name for m in inference.manifests for set in m.training.datasets},
     )
     return to_read(request, language, content)
 
@@ -93,6 +99,14 @@ async def get_model(
         pages=DIAGNOSES if language.knows(model.manifest) else {},
     )
     return to_read(request, language, content)
+
+
+def _taught(inference: Inference, language: Language) -> bool:
+    """Whether any model tells our diagnoses apart."""
+    return any(
+        language.knows(manifest) and any(c.id in DIAGNOSES for c in manifest.classes)
+        for manifest in inference.manifests
+    )
 
 
 def _rows(inference: Inference, language: Language, id: str) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
@@ -147,6 +148,31 @@ def test_both_ways_say_the_same_of_one_picture(open_page: OpenPage) -> None:
             [page.locator(f"#answers [data-slot={slot}]").all_inner_texts() for slot in SPOKEN]
         )
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "line", "novelty", "limit"),
+    [(0.0625, "6.3%", 2.0, "2.00"), (0.06, "6%", 100.0, "100"), (0.125, "13%", 12.34, "12.3")],
+)
+def test_figures_are_written_alike_with_and_without_scripts(
+    browser: Browser, tmp_path: Path, threshold: float, line: str, novelty: float, limit: str
+) -> None:
+    (point,) = make_artifact(tmp_path / "model").operating_points
+    points = [msgspec.structs.replace(point, threshold=threshold)]
+    make_artifact(tmp_path / "model", operating_points=points, novelty_threshold=novelty)
+    told = []
+    with served(tmp_path) as address:
+        for scripts in (True, False):
+            with browser.new_page(java_script_enabled=scripts) as page:
+                page.goto(address)
+                choose(page, lesion())
+                analyse(page)
+                answer = page.locator("#answers")
+                expect(answer.locator("[data-slot=line]")).to_have_text(f"Alarm line at {line}")
+                detail = answer.locator("[data-slot=detail-novelty]")
+                expect(detail).to_have_text(re.compile(rf", refused above {limit}$"))
+                told.append(detail.text_content())
+    assert told[0] == told[1]
 
 
 def test_the_chart_is_drawn_with_one_bar_a_class(open_page: OpenPage) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Download, FilePayload, Page, Route, expect
 
 from tests.artifact_factory import MEASURED, make_artifact
-from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
+from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS, draw_lesion, encode
 from tests.e2e.conftest import OpenPage
 from tests.e2e.server import served
 from tests.e2e.test_layout import overhang, violations
@@ -18,11 +21,15 @@ from tests.e2e.uploads import analyse, choose, lesion, no_lesion
 
 
 def keep(
-    page: Page, spot: str, redness: float = SUSPICIOUS_REDNESS, minutes_later: int = 0
+    page: Page,
+    spot: str,
+    redness: float = SUSPICIOUS_REDNESS,
+    minutes_later: int = 0,
+    picture: FilePayload | None = None,
 ) -> None:
-    """Has a picture read, and the answer kept under the name of a spot."""
+    """Has a picture read, by default a drawn one of `redness`, and kept under a spot's name."""
     page.goto("/")
-    choose(page, lesion(redness))
+    choose(page, picture or lesion(redness))
     analyse(page)
     if minutes_later:
         page.clock.fast_forward(minutes_later * 60_000)
@@ -64,6 +71,22 @@ def test_a_kept_result_stays_in_the_browser_and_is_never_sent(open_page: OpenPag
     expect(thumbnail).to_have_js_property("complete", True)
     assert thumbnail.evaluate("(image) => image.naturalWidth") == 240
     assert [request for request in sent if not request.startswith("GET ")] == []
+
+
+def test_what_is_transparent_is_kept_on_white(open_page: OpenPage) -> None:
+    seen = draw_lesion(4)
+    seen.putalpha(0)
+    cut_out: FilePayload = {
+        "name": "cut out.png",
+        "mimeType": "image/png",
+        "buffer": encode(seen, "PNG"),
+    }
+    page, _ = open_page(locale="en-GB")
+    keep(page, "arm", picture=cut_out)
+    (written,) = json.loads(export(page))["results"]
+    data = base64.b64decode(written["picture"].partition(",")[2])
+    with Image.open(io.BytesIO(data)) as kept:
+        assert kept.convert("L").getextrema() == (255, 255)
 
 
 def test_two_results_of_a_spot_stand_side_by_side(open_page: OpenPage) -> None:
@@ -236,7 +259,7 @@ def test_one_and_all_are_deleted_only_once_that_was_confirmed(open_page: OpenPag
     expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (320, "dark")])
 def test_axe_finds_nothing_in_the_history_and_its_dialogs(
     open_page: OpenPage, width: int, scheme: str
 ) -> None:

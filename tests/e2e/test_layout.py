@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, ViewportSize, expect
 
+from tests.artifact_factory import make_artifacts
 from tests.drawings import SUSPICIOUS_REDNESS
 from tests.e2e.conftest import OpenPage
+from tests.e2e.server import served
 from tests.e2e.uploads import analyse, choose, jpeg, lesion, no_lesion
 
 AXE = Path(__file__).parents[2] / "serving/web/node_modules/axe-core/axe.min.js"
@@ -24,7 +26,7 @@ new PerformanceObserver((list) => {
 """
 
 
-@pytest.mark.parametrize("width", [360, 768, 1440])
+@pytest.mark.parametrize("width", [320, 768, 1440])
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
 def test_nothing_scrolls_sideways(open_page: OpenPage, width: int, scripts: bool) -> None:
     viewport = {"width": width, "height": 800}
@@ -33,6 +35,24 @@ def test_nothing_scrolls_sideways(open_page: OpenPage, width: int, scripts: bool
     choose(page, lesion(SUSPICIOUS_REDNESS, name="a rather long name " * 8 + ".jpg"))
     analyse(page)
     assert overhang(page) == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 650), (1280, 720)])
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE", "es-ES"])
+def test_the_form_stays_in_sight_beside_an_answer(
+    browser: Browser, tmp_path: Path, locale: str, width: int, height: int
+) -> None:
+    viewport = ViewportSize(width=width, height=height)
+    with (
+        served(make_artifacts(tmp_path)) as address,
+        browser.new_page(base_url=address, viewport=viewport, locale=locale) as page,
+    ):
+        page.goto("/")
+        choose(page, lesion())
+        analyse(page)
+        page.locator("[data-part=chart]").first.scroll_into_view_if_needed()
+        for part in ("#dropzone", "#analyse", "#privacy"):
+            expect(page.locator(part)).to_be_in_viewport(ratio=1)
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
@@ -87,10 +107,19 @@ def test_nothing_jumps_while_loading_or_answering(open_page: OpenPage) -> None:
     page, _ = open_page()
     page.add_init_script(SHIFTS)
     page.goto("/")
+    assert shifted(page) < 0.02
     choose(page, lesion())
+    # The form makes room for the picture that was chosen.
+    shifted(page)
     analyse(page)
+    assert shifted(page) < 0.02
+
+
+def shifted(page: Page) -> float:
+    """How far things moved by themselves since this was asked last."""
     page.wait_for_timeout(300)
-    assert page.evaluate("window.shifts.reduce((sum, shift) => sum + shift, 0)") < 0.02
+    moved: float = page.evaluate("shifts.splice(0).reduce((sum, shift) => sum + shift, 0)")
+    return moved
 
 
 def overhang(page: Page) -> list[str]:

@@ -10,6 +10,8 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, ViewportSize, expect
 
+from serving.diagnoses import DIAGNOSES
+from serving.problems import from_exception
 from serving.settings import CHECKOUT
 from tests.artifact_factory import SEVEN, make_artifact
 from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS
@@ -23,7 +25,7 @@ PAGES = ["/diagnoses", "/diagnoses/mel", "/diagnoses/akiec", "/models", "/models
 
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize(
-    ("width", "scheme", "locale"), [(1280, "light", "de-DE"), (375, "dark", "es-ES")]
+    ("width", "scheme", "locale"), [(1280, "light", "de-DE"), (320, "dark", "es-ES")]
 )
 def test_axe_finds_nothing_on_the_pages_to_read(
     open_page: OpenPage, path: str, width: int, scheme: str, locale: str
@@ -50,6 +52,21 @@ def test_axe_finds_nothing_in_the_cards_that_ship(
                 expect(page.locator("main table").first).to_be_visible()
                 assert overhang(page) == []
                 assert violations(page) == []
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE", "es-ES"])
+def test_nothing_scrolls_sideways_at_320_pixels(browser: Browser, locale: str) -> None:
+    paths = ["/", "/history", "/diagnoses", "/models", "/models/cnn", "/models/mobilenet"]
+    paths += [f"/diagnoses/{id}" for id in DIAGNOSES]
+    with (
+        served(CHECKOUT / "artifacts") as address,
+        browser.new_page(
+            base_url=address, locale=locale, viewport={"width": 320, "height": 800}
+        ) as page,
+    ):
+        for path in paths:
+            page.goto(path)
+            assert {path: overhang(page)} == {path: []}
 
 
 @pytest.mark.parametrize("width", [1280, 375])
@@ -134,6 +151,21 @@ def test_a_failure_is_told_in_the_readers_language(open_page: OpenPage) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Die Datei ist kein Bild")
 
 
+@pytest.mark.parametrize(
+    ("locale", "said"), [("de-DE", "Hier ist etwas schiefgegangen"), ("es-ES", "Algo ha fallado")]
+)
+def test_a_failure_that_nobody_foresaw_is_told_in_it_too(
+    open_page: OpenPage, locale: str, said: str
+) -> None:
+    page, observer = open_page(locale=locale)
+    observer.forgive("status of 500")
+    problem = msgspec.json.encode(from_exception(RuntimeError()))
+    page.route("**/api/v1/predictions*", lambda route: route.fulfill(status=500, body=problem))
+    choose(page, lesion())
+    page.click("#analyse")
+    expect(page.get_by_role("alert")).to_contain_text(said)
+
+
 def test_only_the_words_of_one_language_are_loaded(open_page: OpenPage) -> None:
     page, _ = open_page(locale="es-ES")
     loaded = page.evaluate("performance.getEntriesByType('resource').map((e) => e.name)")
@@ -145,7 +177,7 @@ def test_from_a_diagnosis_to_the_model_that_knows_it(open_page: OpenPage) -> Non
     page, _ = open_page("/diagnoses", locale="en-GB")
     page.get_by_role("link", name="Melanoma").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Melanoma")
-    page.get_by_role("link", name="Models").first.click()
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Models").click()
     page.get_by_role("link", name="Wary").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Wary")
 

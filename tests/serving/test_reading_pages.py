@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from litestar.testing import TestClient
 
@@ -55,6 +56,9 @@ Good on **most**. See [limits](#limits-and-all), [figures](metrics.json).
 """
 
 
+CATS = [class_info("cat", "Cat <b>", False), class_info("mel", "Melon", True)]
+
+
 def figure(value: float, n: int) -> dict[str, float]:
     return {"value": value, "low": value - 0.1, "high": value + 0.1, "n": n}
 
@@ -73,8 +77,7 @@ def read(tmp_path_factory: pytest.TempPathFactory, static: Path) -> Iterator[Cli
         ],
         malignant={"diagnoses": [{"id": "mel", "sensitivity": figure(0.88, 161)}]},
     )
-    cats = [class_info("cat", "Cat <b>", False), class_info("mel", "Melon", True)]
-    make_artifact(root / "cats", name="cats", title="Cats", classes=cats)
+    make_artifact(root / "cats", name="cats", title="Cats", classes=CATS)
     add_report(root / "cats", "", classes="none")
     app = create_app(Settings(artifacts=root, workers=1), static)
     with TestClient(app, raise_server_exceptions=False) as client:
@@ -115,6 +118,21 @@ def test_a_model_of_other_classes_says_nothing_of_our_diagnoses(read: Client) ->
     page = text(read, "/models/cats", "de")
     assert "Melon, as the tests know it." in page
     assert "/diagnoses/mel" not in page
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["ours", "others"])
+def test_what_the_models_were_taught_is_said_where_they_were(
+    tmp_path: Path, static: Path, ours: bool
+) -> None:
+    made = make_artifact(tmp_path / "model", classes=SEVEN if ours else CATS)
+    if ours:
+        (drawn,) = made.training.datasets
+        sets = [msgspec.structs.replace(drawn, name="HAM10000")]
+        training = msgspec.structs.replace(made.training, datasets=sets)
+        make_artifact(tmp_path / "model", training=training)
+    with TestClient(create_app(Settings(artifacts=tmp_path, workers=1), static)) as client:
+        assert ("were taught to tell them apart" in text(client, "/diagnoses")) == ours
+        assert ("learned from a part of them" in text(client, "/diagnoses/mel")) == ours
 
 
 @pytest.mark.parametrize("path", ["/diagnoses/benign", "/diagnoses/none", "/models/none"])

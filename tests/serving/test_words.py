@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,20 +83,36 @@ def test_the_same_values_are_put_into_a_sentence_in_every_language(kind: str, co
 
 
 def test_every_word_that_is_used_is_there() -> None:
-    used = [
-        (path.name, match[1], match[2])
-        for path in SOURCES
-        for match in USED.finditer(spelt_out(path.read_text("utf-8")))
-    ]
+    used = list(uses(SOURCES))
     assert len(used) > 150
     missing = [(name, kind + way) for name, kind, way in used if not leads_somewhere(kind, way)]
     assert missing == []
 
 
+def test_every_word_that_is_there_is_used() -> None:
+    """Under a name that is put together, such as `words.verdict[tone]`, any word may be."""
+    python = sorted((CHECKOUT / "serving").glob("*.py"))
+    used = {(kind, *re.findall(r"\w+", way)) for _, kind, way in uses([*SOURCES, *python])}
+    unused: list[str] = []
+    for kind in FILES:
+        for place, _ in sentences(read(kind, CODES[0])):
+            way = (kind, *re.findall(r"\w+", place))
+            if not any(way[:length] in used for length in range(2, len(way) + 1)):
+                unused.append(kind + place)
+    assert unused == []
+
+
+def uses(sources: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
+    """Where words are used: the file's name, which words, and the way to them."""
+    for path in sources:
+        for match in USED.finditer(spelt_out(path.read_text("utf-8"))):
+            yield path.name, match[1], match[2]
+
+
 def spelt_out(source: str) -> str:
     """A template with what `{% set text = words.history %}` shortens written in full."""
-    short = re.search(r"set text = ((?:words|texts)[.\w]*) %}", source)
-    return re.sub(r"\btext(?=\.)", short[1], source) if short else source
+    short = re.search(r"{% set text = ((?:words|texts)[.\w]*) %}", source)
+    return re.sub(r"\btext(?=\.)", short[1], source.replace(short[0], "")) if short else source
 
 
 def leads_somewhere(kind: str, way: str) -> bool:

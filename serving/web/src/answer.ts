@@ -3,6 +3,7 @@ import type { Row } from "./chart";
 import { layOver } from "./overlay";
 import type { Picture } from "./picture";
 import { classOf, hasKinds, ranked, read, stated, type Reading } from "./reading";
+import { byId, clone, put, slot } from "./template";
 import { decimal, exactPercent, fill, finePercent, knows, percent, phrase, words } from "./words";
 
 /** An answer as it stands in its card. */
@@ -27,11 +28,9 @@ export function makeAnswer(
   picture: Picture,
   crop: (() => void) | null,
 ): DrawnAnswer {
-  const template = document.querySelector<HTMLTemplateElement>("#answer-template");
-  const element = template?.content.firstElementChild?.cloneNode(true);
-  if (!(element instanceof HTMLElement)) throw new Error("The page has no answer template");
+  const element = clone(byId("answer-template"));
   const reading = read(prediction, manifest);
-  const headline = find(element, "headline");
+  const headline = slot(element, "headline");
   headline.id = `answer-headline-${++count}`;
   element.setAttribute("aria-labelledby", headline.id);
   element.dataset["tone"] = reading.tone;
@@ -46,11 +45,11 @@ export function makeAnswer(
   let show = (_: Picture): void => {};
   if (prediction.refused) {
     for (const part of ["confidence", "map", "set", "chart", "about"])
-      find(element, part, "part").remove();
+      slot(element, part, "part").remove();
   } else {
-    find(element, "refusal", "part").remove();
+    slot(element, "refusal", "part").remove();
     fillConfidence(element, prediction, manifest);
-    const map = find(element, "map", "part");
+    const map = slot(element, "map", "part");
     show = (shown) => layOver(map, prediction, manifest, shown);
     show(picture);
     fillSet(element, prediction, manifest);
@@ -78,16 +77,16 @@ function fillWarnings(
   prediction: Prediction,
   crop: (() => void) | null,
 ): void {
-  const part = find(element, "warnings", "part");
+  const part = slot(element, "warnings", "part");
   part.hidden = prediction.warnings.length === 0;
   if (prediction.refused) put(part, "warnings-title", words.warnings.title_refused);
-  const list = find(part, "warning-list");
+  const list = slot(part, "warning-list");
   for (const warning of prediction.warnings) {
     const item = document.createElement("li");
     item.textContent = words.warnings[warning] ?? warning;
     list.append(item);
   }
-  const cropper = find(part, "warnings-crop");
+  const cropper = slot(part, "warnings-crop");
   cropper.hidden = !prediction.warnings.includes("small_lesion") || !crop;
   if (crop) cropper.addEventListener("click", crop);
 }
@@ -99,10 +98,10 @@ function fillConfidence(element: HTMLElement, prediction: Prediction, manifest: 
   const title = fill(words.confidence.predicted, { name: phrase(about.name) });
   put(element, "confidence-name", title);
   put(element, "confidence", percent(confidence));
-  fillMeter(find(element, "confidence-meter"), title, confidence, about.malignant);
+  fillMeter(slot(element, "confidence-meter"), title, confidence, about.malignant);
 
   const [likeliest] = ranked(prediction, manifest)[0] ?? [predicted];
-  const note = find(element, "offset");
+  const note = slot(element, "offset");
   note.hidden = likeliest.id === predicted.id;
   const { offset, graver } = words.confidence;
   note.textContent = fill(about.id === predicted.id ? offset : graver, {
@@ -113,12 +112,12 @@ function fillConfidence(element: HTMLElement, prediction: Prediction, manifest: 
   const point = manifest.operating_points[0];
   const malignant = prediction.malignant_probability;
   if (malignant === null || !point) {
-    find(element, "malignant", "part").remove();
+    slot(element, "malignant", "part").remove();
     return;
   }
   put(element, "malignant", finePercent(malignant));
   put(element, "line", fill(words.confidence.line, { line: exactPercent(point.threshold) }));
-  const meter = find(element, "malignant-meter");
+  const meter = slot(element, "malignant-meter");
   fillMeter(meter, words.confidence.malignant, malignant, true);
   for (const mark of meter.querySelectorAll("line")) {
     mark.setAttribute("x1", asPercentage(point.threshold));
@@ -137,17 +136,17 @@ function fillMeter(meter: HTMLElement, label: string, value: number, malignant: 
 function fillSet(element: HTMLElement, prediction: Prediction, manifest: Manifest): void {
   const about = stated(prediction, manifest);
   const others = prediction.prediction_set.filter((id) => id !== about.id);
-  const list = find(element, "set-list");
+  const list = slot(element, "set-list");
   for (const id of others) {
     const { name, malignant } = classOf(manifest, id);
-    const item = cloneRow(element, "set-row");
+    const item = clone(slot(element, "set-row", "row"));
     item.toggleAttribute("data-malignant", malignant);
     put(item, "name", name);
     put(item, "kind", kind(malignant));
     list.append(item);
   }
   list.hidden = others.length === 0;
-  find(element, "set-alone").hidden = others.length > 0;
+  slot(element, "set-alone").hidden = others.length > 0;
   const isListed = prediction.prediction_set.includes(about.id);
   const listed = others.length > 0 ? words.set.why : words.set.why_alone;
   const why = isListed ? listed : words.set.why_without;
@@ -159,22 +158,22 @@ function fillAbout(element: HTMLElement, prediction: Prediction, manifest: Manif
   const about = stated(prediction, manifest);
   put(element, "about-name", about.name);
   put(element, "about-kind", kind(about.malignant));
-  find(element, "about-kind").toggleAttribute("data-malignant", about.malignant);
+  slot(element, "about-kind").toggleAttribute("data-malignant", about.malignant);
   put(element, "about-text", about.description);
   const { counts } = manifest.conformal;
   const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
   put(element, "about-common", fill(words.about.common, { count: counts[about.id] ?? 0, total }));
   put(element, "about-source", fill(words.about.source, { source: about.source }));
-  const more = find(element, "about-more");
+  const more = slot(element, "about-more");
   const pages = more.dataset["pages"]?.split(" ") ?? [];
   more.hidden = !knows(manifest) || !pages.includes(about.id);
   more.querySelector("a")?.setAttribute("href", `/diagnoses/${about.id}`);
-  const list = find(element, "others");
+  const list = slot(element, "others");
   for (const other of manifest.classes.filter((c) => c.id !== about.id)) {
-    const item = cloneRow(element, "other-row");
+    const item = clone(slot(element, "other-row", "row"));
     put(item, "name", other.name);
     put(item, "kind", kind(other.malignant));
-    find(item, "kind").toggleAttribute("data-malignant", other.malignant);
+    slot(item, "kind").toggleAttribute("data-malignant", other.malignant);
     put(item, "text", other.description);
     list.append(item);
   }
@@ -189,17 +188,17 @@ function fillChart(element: HTMLElement, prediction: Prediction, manifest: Manif
     probability,
     malignant: c.malignant,
   }));
-  const list = find(element, "rows");
+  const list = slot(element, "rows");
   for (const row of rows) {
-    const item = cloneRow(element, "row");
+    const item = clone(slot(element, "row", "row"));
     put(item, "name", row.name);
     put(item, "kind", row.note);
     put(item, "value", row.value);
-    fillMeter(find(item, "meter"), row.name, row.probability, row.malignant);
+    fillMeter(slot(item, "meter"), row.name, row.probability, row.malignant);
     list.append(item);
   }
 
-  const box = find(element, "chart");
+  const box = slot(element, "chart");
   const canvas = box.querySelector("canvas");
   if (!canvas) return () => {};
   box.hidden = false;
@@ -235,7 +234,7 @@ function fillChart(element: HTMLElement, prediction: Prediction, manifest: Manif
     () => {
       box.hidden = true;
       list.hidden = false;
-      find(element, "chart-failed").hidden = false;
+      slot(element, "chart-failed").hidden = false;
     },
   );
   return () => {
@@ -266,21 +265,4 @@ function kind(malignant: boolean): string {
 
 function asPercentage(share: number): string {
   return `${(Math.min(Math.max(share, 0), 1) * 100).toFixed(2)}%`;
-}
-
-function cloneRow(element: HTMLElement, name: string): HTMLElement {
-  const template = element.querySelector<HTMLTemplateElement>(`template[data-row="${name}"]`);
-  const row = template?.content.firstElementChild?.cloneNode(true);
-  if (!(row instanceof HTMLElement)) throw new Error(`The answer has no row ${name}`);
-  return row;
-}
-
-function put(within: HTMLElement, slot: string, text: string): void {
-  find(within, slot).textContent = text;
-}
-
-function find(within: HTMLElement, name: string, kind: "slot" | "part" = "slot"): HTMLElement {
-  const found = within.querySelector<HTMLElement>(`[data-${kind}="${name}"]`);
-  if (!found) throw new Error(`The answer has no ${kind} ${name}`);
-  return found;
 }

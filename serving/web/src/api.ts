@@ -172,7 +172,7 @@ async function request(path: string): Promise<unknown> {
 
 function problemFrom(answer: unknown, status: number, retryAfter: number | null = null): Problem {
   if (typeof answer === "object" && answer !== null && "detail" in answer && answer.detail) {
-    const detail = told("type" in answer ? answer.type : "") ?? String(answer.detail);
+    const detail = told("type" in answer ? answer.type : "", status) ?? String(answer.detail);
     return new Problem(detail, retryAfter);
   }
   return new Problem(fill(words.problem.unexpected, { status }), retryAfter);
@@ -183,10 +183,16 @@ function secondsOf(header: string | null): number | null {
   return header !== null && /^\d+$/.test(header) ? Number(header) : null;
 }
 
-/** What the page says of this type of problem, where the server's own words are foreign to it. */
-function told(type: unknown): string | undefined {
-  const known: Record<string, string> = words.problems.types;
-  return isEnglish() ? undefined : known[String(type).split("#")[1] ?? ""];
+/**
+ * The page's own words for a problem of this type or, where it has none, of this status; undefined
+ * where the server's do. `serving/languages.py` makes the same choice.
+ */
+function told(type: unknown, status: number): string | undefined {
+  if (isEnglish()) return undefined;
+  const types: Record<string, string> = words.problems.types;
+  const statuses: Record<string, { detail: string }> = words.problems.statuses;
+  const [, reason] = String(type).split("#");
+  return reason ? types[reason] : statuses[status]?.detail;
 }
 
 function parse(text: string): unknown {

@@ -11,6 +11,7 @@ import { chooseCut } from "./crop";
 import type { Cut } from "./picture";
 import type { Tone } from "./reading";
 import { prepare, type Prepared } from "./shrink";
+import { byId, clone, slot } from "./template";
 import { fill, words } from "./words";
 
 /** Where a card is on its way. `cropped` is `chosen` with a part of the picture cut out. */
@@ -48,7 +49,7 @@ export interface Answered {
 
 /** Where others may put what they add to a card that was answered. */
 export interface Places {
-  /** A row of buttons below the answer's verdict: print, keep, compare. Empty with each answer. */
+  /** A row of buttons below the answer's verdict: keep, print. Empty with each answer. */
   actions: HTMLElement;
 }
 
@@ -122,9 +123,7 @@ export class Card {
     readonly file: File,
     desk: Desk,
   ) {
-    const template = document.querySelector<HTMLTemplateElement>("#card-template");
-    const element = template?.content.firstElementChild?.cloneNode(true);
-    if (!(element instanceof HTMLElement)) throw new Error("The page has no card template");
+    const element = clone(byId("card-template"));
     this.element = element;
     this.#desk = desk;
     this.id = `picture-${++count}`;
@@ -172,8 +171,7 @@ export class Card {
 
   /** Null where there is no answer. */
   get places(): Places | null {
-    const actions = this.#drawn?.element.querySelector<HTMLElement>("[data-slot=actions]");
-    return actions ? { actions } : null;
+    return this.#drawn && { actions: slot(this.#drawn.element, "actions") };
   }
 
   /** Whether the answer is unfolded. Alone on the page it always is to be seen. */
@@ -403,9 +401,7 @@ export class Card {
   }
 
   #slot<E extends HTMLElement = HTMLElement>(name: string): E {
-    const found = this.element.querySelector<E>(`[data-card="${name}"]`);
-    if (!found) throw new Error(`The card has no slot ${name}`);
-    return found;
+    return slot<E>(this.element, name, "card");
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Cut, Picture } from "./picture";
+import { byId, slot } from "./template";
 import { fill, words } from "./words";
 
 /** Pixels of the picture: the side of the smallest part that may be cut out. */
@@ -24,17 +25,12 @@ export async function chooseCut(
   before: Cut | null,
 ): Promise<Cut | null | undefined> {
   const { size, url } = picture;
-  const dialog = document.querySelector<HTMLDialogElement>("#crop");
-  if (!dialog || !size) return undefined;
-  const part = <E extends HTMLElement = HTMLElement>(name: string): E => {
-    const found = dialog.querySelector<E>(`[data-crop="${name}"]`);
-    if (!found) throw new Error(`The dialog has no part ${name}`);
-    return found;
-  };
-  const stage = part("stage");
-  const frame = part("frame");
-  const image = part<HTMLImageElement>("image");
-  const zoom = part<HTMLInputElement>("zoom");
+  const dialog = byId<HTMLDialogElement>("crop");
+  if (!size) return undefined;
+  const stage = slot(dialog, "stage", "crop");
+  const frame = slot(dialog, "frame", "crop");
+  const image = slot<HTMLImageElement>(dialog, "image", "crop");
+  const zoom = slot<HTMLInputElement>(dialog, "zoom", "crop");
 
   const most = Math.min(size.width, size.height);
   const least = Math.min(LEAST_SIDE, most);
@@ -74,7 +70,7 @@ export async function chooseCut(
     zoom.value = String(Math.round((100 * Math.log(most / square.side)) / Math.log(most / least)));
     const share = Math.round((100 * square.side ** 2) / (size.width * size.height));
     zoom.setAttribute("aria-valuetext", fill(words.crop.share, { share }));
-    part("share").textContent = fill(words.crop.share, { share });
+    slot(dialog, "share", "crop").textContent = fill(words.crop.share, { share });
   };
 
   const listening = new AbortController();

@@ -1,28 +1,24 @@
 import type { Answered } from "./card";
+import { byId, slot } from "./template";
 import { original } from "./words";
 
 /** Offers with an answer what may be done with it: keep it in this browser, print it. */
 export function offer(answered: Answered): void {
-  const template = document.querySelector<HTMLTemplateElement>("#keep-actions");
   const place = answered.card.places?.actions;
-  if (!template || !place) return;
-  place.append(template.content.cloneNode(true));
-  const part = (name: string): HTMLElement => {
-    const found = place.querySelector<HTMLElement>(`[data-keep="${name}"]`);
-    if (!found) throw new Error(`There is no action ${name}`);
-    return found;
-  };
-  const keepButton = part("keep");
+  if (!place) return;
+  place.append(byId<HTMLTemplateElement>("keep-actions").content.cloneNode(true));
+  const keepButton = slot(place, "keep", "keep");
+  const kept = slot(place, "kept", "keep");
   keepButton.hidden = answered.card.shown === null;
   keepButton.addEventListener("click", () => {
-    void askToKeep(answered).then((kept) => {
-      if (!kept) return keepButton.focus();
+    void askToKeep(answered).then((isKept) => {
+      if (!isKept) return keepButton.focus();
       keepButton.hidden = true;
-      part("kept").hidden = false;
-      part("kept").focus();
+      kept.hidden = false;
+      kept.focus();
     });
   });
-  part("print").addEventListener("click", () => {
+  slot(place, "print", "keep").addEventListener("click", () => {
     void import("./report").then(({ printReport }) => printReport(answered));
   });
   // Whoever prints by the browser's own menu gets the same sheets.
@@ -31,10 +27,9 @@ export function offer(answered: Answered): void {
 
 /** Asks for the spot's name, and keeps the answer; resolves to whether it was kept. */
 async function askToKeep({ card, prediction, manifest, date }: Answered): Promise<boolean> {
-  const dialog = document.querySelector<HTMLDialogElement>("#keep");
-  const spot = dialog?.querySelector<HTMLInputElement>("[data-keep=spot]");
-  const failed = dialog?.querySelector<HTMLElement>("[data-keep=failed]");
-  if (!dialog || !spot || !failed) throw new Error("The page has no dialog to keep");
+  const dialog = byId<HTMLDialogElement>("keep");
+  const spot = slot<HTMLInputElement>(dialog, "spot", "keep");
+  const failed = slot(dialog, "failed", "keep");
   failed.hidden = true;
   // The next lesion is another spot, unless its name is given again.
   spot.value = "";
@@ -65,7 +60,7 @@ async function suggest(): Promise<void> {
     const { all } = await import("./history/store");
     const names = new Set((await all()).map(({ spot }) => spot).filter((spot) => spot !== ""));
     const options = [...names].map((name) => new Option(name, name));
-    document.querySelector("#keep-spots")?.replaceChildren(...options);
+    byId("keep-spots").replaceChildren(...options);
   } catch {
     // Without them the name is written in full.
   }

@@ -8,16 +8,11 @@ import { offer } from "./keep";
 import { listen } from "./picture";
 import { readingNotes } from "./reading";
 import { makeSummary } from "./summary";
+import { byId } from "./template";
 import { fill, words } from "./words";
 
 /** Pictures that are on their way at once. */
 const AT_A_TIME = 3;
-
-const byId = <E extends HTMLElement>(id: string): E => {
-  const element = document.getElementById(id);
-  if (!element) throw new Error(`The page has no #${id}`);
-  return element as E;
-};
 
 const desk = byId("desk");
 const form = byId<HTMLFormElement>("form");

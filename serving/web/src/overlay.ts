@@ -3,6 +3,7 @@ import { isPart, paintHeatmap, place } from "./heatmap";
 import type { Picture } from "./picture";
 import { paintLegend } from "./ramp";
 import { classOf, heatmapDoubt, ranked, stated } from "./reading";
+import { slot } from "./template";
 import { fill, inPercent, phrase, words } from "./words";
 
 /** Pixels: the tallest that a picture in portrait stands. */
@@ -21,30 +22,25 @@ export function layOver(
   const { heatmaps, view } = prediction;
   section.hidden = !heatmaps || !size;
   if (!heatmaps || !size) return;
-  const part = <E extends HTMLElement = HTMLElement>(name: string): E => {
-    const found = section.querySelector<E>(`[data-slot="${name}"]`);
-    if (!found) throw new Error(`The answer has no slot ${name}`);
-    return found;
-  };
-  const canvas = part<HTMLCanvasElement>("map");
-  const picture = part<HTMLImageElement>("map-picture");
-  const choice = part<HTMLSelectElement>("map-class");
-  const strength = part<HTMLInputElement>("map-strength");
-  const percent = part("map-percent");
-  const none = part("map-none");
+  const canvas = slot<HTMLCanvasElement>(section, "map");
+  const picture = slot<HTMLImageElement>(section, "map-picture");
+  const choice = slot<HTMLSelectElement>(section, "map-class");
+  const strength = slot<HTMLInputElement>(section, "map-strength");
+  const percent = slot(section, "map-percent");
+  const none = slot(section, "map-none");
 
   picture.src = url;
   picture.alt = fill(words.picture.analysed_alt, { name: file.name });
   picture.width = size.width;
   picture.height = size.height;
-  part("map-frame").style.maxWidth = `${(MAX_HEIGHT * size.width) / size.height}px`;
+  slot(section, "map-frame").style.maxWidth = `${(MAX_HEIGHT * size.width) / size.height}px`;
   place(canvas, view);
-  place(part("map-view"), view);
-  for (const name of ["map-view", "map-view-note"]) part(name).hidden = !isPart(view);
+  place(slot(section, "map-view"), view);
+  for (const name of ["map-view", "map-view-note"]) slot(section, name).hidden = !isPart(view);
   const doubt = heatmapDoubt(manifest);
-  part("map-doubt").hidden = !doubt;
-  part("map-doubt").textContent = doubt ? words.heatmap[doubt] : "";
-  paintLegend(part<HTMLCanvasElement>("map-legend"));
+  slot(section, "map-doubt").hidden = !doubt;
+  slot(section, "map-doubt").textContent = doubt ? words.heatmap[doubt] : "";
+  paintLegend(slot<HTMLCanvasElement>(section, "map-legend"));
   choice.replaceChildren(...ranked(prediction, manifest).map(([c]) => new Option(c.name, c.id)));
   choice.value = stated(prediction, manifest).id;
 

@@ -1,6 +1,7 @@
 import type { Answered, Card } from "./card";
 import { paintHeatmap, place } from "./heatmap";
 import { classOf, hasKinds, heatmapNotes, ranked, read, stated } from "./reading";
+import { byId, clone, put, slot } from "./template";
 import { decimal, exactPercent, fill, finePercent, moment, percent, phrase, words } from "./words";
 
 /** The most classes whose probability is printed: the report is one page. */
@@ -39,7 +40,7 @@ export function addReport(answered: Answered): Report {
   prune();
   const report = make(answered);
   reports.set(answered.card, report);
-  document.querySelector("#reports")?.append(report.element);
+  byId("reports").append(report.element);
   return report;
 }
 
@@ -54,28 +55,17 @@ function prune(): void {
 
 function make(answered: Answered): Report {
   const { card, picture, prediction, manifest } = answered;
-  const template = document.querySelector<HTMLTemplateElement>("#report-template");
-  const content = template?.content.firstElementChild;
-  // Pictures in a template's own document are never loaded.
-  const element = content && document.importNode(content, true);
-  if (!(element instanceof HTMLElement)) throw new Error("The page has no report template");
-  const slot = <E extends Element = HTMLElement>(name: string, within: Element = element): E => {
-    const found = within.querySelector<E>(`[data-slot="${name}"]`);
-    if (!found) throw new Error(`The report has no slot ${name}`);
-    return found;
-  };
-  const put = (name: string, text: string): void => {
-    slot(name).textContent = text;
-  };
+  const element = clone(byId("report-template"));
   const reading = read(prediction, manifest);
-  put("date", moment(new Date(answered.date)));
-  put("headline", reading.headline);
-  put("text", reading.text);
-  put("model", `${manifest.title}, ${manifest.architecture}`);
-  put("digest", manifest.files["model.onnx"] ?? "–");
+  put(element, "date", moment(new Date(answered.date)));
+  put(element, "headline", reading.headline);
+  put(element, "text", reading.text);
+  put(element, "model", `${manifest.title}, ${manifest.architecture}`);
+  put(element, "digest", manifest.files["model.onnx"] ?? "–");
   const size = fill(words.details.pixels, { width: prediction.width, height: prediction.height });
-  put("file", `${picture.name}, ${size}`);
+  put(element, "file", `${picture.name}, ${size}`);
   put(
+    element,
     "novelty",
     fill(words.details.novelty_of, {
       value: decimal(prediction.novelty.toPrecision(3)),
@@ -85,10 +75,10 @@ function make(answered: Answered): Report {
   for (const warning of prediction.warnings) {
     const item = document.createElement("li");
     item.textContent = words.warnings[warning] ?? warning;
-    slot("warnings").append(item);
+    slot(element, "warnings").append(item);
   }
 
-  const images = ["picture", "under"].map((name) => slot<HTMLImageElement>(name));
+  const images = ["picture", "under"].map((name) => slot<HTMLImageElement>(element, name));
   if (card.shown) for (const image of images) image.src = card.shown;
   const pictures = Promise.all(images.map((image) => image.decode()));
   const about = stated(prediction, manifest);
@@ -96,54 +86,50 @@ function make(answered: Answered): Report {
   const part = (name: string): Element | null => element.querySelector(`[data-part=${name}]`);
   let painted: Promise<unknown> = Promise.resolve();
   if (prediction.refused) part("numbers")?.remove();
-  else fillNumbers(answered, slot, put);
+  else fillNumbers(answered, element);
   if (prediction.refused || !heatmap) {
     part("map")?.remove();
   } else {
-    put("map-title", fill(words.report.map, { name: phrase(about.name) }));
-    const canvas = slot<HTMLCanvasElement>("heatmap");
+    put(element, "map-title", fill(words.report.map, { name: phrase(about.name) }));
+    const canvas = slot<HTMLCanvasElement>(element, "heatmap");
     // It is out of the report by then where the picture could not be shown.
-    const notes = slot("map-notes");
+    const notes = slot(element, "map-notes");
     place(canvas, prediction.view);
     painted = paintHeatmap(canvas, heatmap).then((hasEvidence) => {
       notes.textContent = heatmapNotes(manifest, about.name, hasEvidence);
     });
   }
   // A picture that this browser cannot show is left out, and the rest is printed.
-  const shown = pictures.catch(() => slot("picture").closest("div")?.remove());
+  const shown = pictures.catch(() => slot(element, "picture").closest("div")?.remove());
   const ready = Promise.all([shown, painted]).then(() => element.setAttribute("data-ready", ""));
   return { answered, element, ready };
 }
 
-function fillNumbers(
-  { prediction, manifest }: Answered,
-  slot: <E extends Element = HTMLElement>(name: string, within?: Element) => E,
-  put: (name: string, text: string) => void,
-): void {
-  const template = slot("rows")
-    .closest("section")
-    ?.querySelector<HTMLTemplateElement>("template[data-row=row]");
+function fillNumbers({ prediction, manifest }: Answered, element: HTMLElement): void {
   const all = ranked(prediction, manifest);
   for (const [c, probability] of all.slice(0, MOST_ROWS)) {
-    const row = template?.content.firstElementChild?.cloneNode(true);
-    if (!(row instanceof HTMLElement)) throw new Error("The report has no row");
-    slot("name", row).textContent = c.name;
+    const row = clone(slot(element, "row", "row"));
+    put(row, "name", c.name);
     const kind = c.malignant ? words.chart.malignant : words.chart.benign;
-    slot("kind", row).textContent = hasKinds(manifest) ? kind : "";
-    slot("value", row).textContent = percent(probability);
+    put(row, "kind", hasKinds(manifest) ? kind : "");
+    put(row, "value", percent(probability));
     row.querySelector("[data-bar]")?.setAttribute("width", `${(probability * 100).toFixed(2)}%`);
-    slot("rows").append(row);
+    slot(element, "rows").append(row);
   }
   const left = all.length - MOST_ROWS;
-  put("more", left > 0 ? fill(words.report.more, { count: left }) : "");
+  put(element, "more", left > 0 ? fill(words.report.more, { count: left }) : "");
 
   const point = manifest.operating_points[0];
   const chance = prediction.malignant_probability;
   const line = exactPercent(point?.threshold ?? 0);
   const malignant = { chance: finePercent(chance ?? 0), line };
-  put("malignant", chance === null || !point ? "" : fill(words.report.malignant, malignant));
+  put(
+    element,
+    "malignant",
+    chance === null || !point ? "" : fill(words.report.malignant, malignant),
+  );
   const others = prediction.prediction_set
     .filter((id) => id !== stated(prediction, manifest).id)
     .map((id) => classOf(manifest, id).name);
-  put("set", others.length > 0 ? fill(words.report.set, { list: others.join(", ") }) : "");
+  put(element, "set", others.length > 0 ? fill(words.report.set, { list: others.join(", ") }) : "");
 }

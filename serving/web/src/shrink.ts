@@ -1,3 +1,4 @@
+import { encodeJpeg } from "./jpeg";
 import type { Cut, Picture, Size } from "./picture";
 
 /** Pixels of the shorter side that a large picture is shrunk to, where no model needs more. */
@@ -57,34 +58,14 @@ async function draw(
   const [left, top, right, bottom] = cut ?? [0, 0, 1, 1];
   const x = Math.round(left * naturalWidth);
   const y = Math.round(top * naturalHeight);
-  const across = Math.max(1, Math.round(right * naturalWidth) - x);
-  const down = Math.max(1, Math.round(bottom * naturalHeight) - y);
-  const scale = Math.min(1, side / Math.min(across, down));
+  const width = Math.max(1, Math.round(right * naturalWidth) - x);
+  const height = Math.max(1, Math.round(bottom * naturalHeight) - y);
+  const scale = Math.min(1, side / Math.min(width, height));
   const size = {
-    width: Math.max(1, Math.round(across * scale)),
-    height: Math.max(1, Math.round(down * scale)),
+    width: Math.max(1, Math.round(width * scale)),
+    height: Math.max(1, Math.round(height * scale)),
   };
-
-  const canvas = document.createElement("canvas");
-  canvas.width = size.width;
-  canvas.height = size.height;
-  const context = canvas.getContext("2d");
-  if (!context) throw new Error("This browser draws no 2D canvas");
-  // JPEG knows no transparency, and the server lays it on white.
-  context.fillStyle = "white";
-  context.fillRect(0, 0, size.width, size.height);
-  context.imageSmoothingQuality = "high";
-  context.drawImage(image, x, y, across, down, 0, 0, size.width, size.height);
-  const file = new File([await encode(canvas)], name, { type: "image/jpeg", lastModified });
+  const blob = await encodeJpeg(image, { x, y, width, height }, size, QUALITY);
+  const file = new File([blob], name, { type: "image/jpeg", lastModified });
   return { file, url: URL.createObjectURL(file), size };
-}
-
-function encode(canvas: HTMLCanvasElement): Promise<Blob> {
-  return new Promise((resolve, reject) => {
-    canvas.toBlob(
-      (blob) => (blob ? resolve(blob) : reject(new Error("This browser encodes no JPEG"))),
-      "image/jpeg",
-      QUALITY,
-    );
-  });
 }

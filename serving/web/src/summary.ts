@@ -2,6 +2,7 @@ import type { Card } from "./card";
 import { toCsv } from "./csv";
 import { stated, type Tone } from "./reading";
 import { save } from "./save";
+import { clone, slot } from "./template";
 import { percent, words } from "./words";
 
 type Column = "picture" | "reading" | "likeliest" | "confidence" | "malignant";
@@ -24,9 +25,9 @@ export interface Summary {
 /** Makes the table of `section` work; `goTo` is called with the card whose name was pressed. */
 export function makeSummary(section: HTMLElement, goTo: (card: Card) => void): Summary {
   const body = section.querySelector("tbody");
-  const saver = section.querySelector<HTMLButtonElement>("[data-summary=save]");
+  const saver = slot(section, "save", "summary");
   const template = section.querySelector<HTMLTemplateElement>("template");
-  if (!body || !saver || !template) throw new Error("The page has no summary");
+  if (!body || !template) throw new Error("The page has no summary");
   const heads = [...section.querySelectorAll<HTMLElement>("th[data-column]")];
   let shown: Card[] = [];
   let sorted: { column: Column; down: boolean } | null = null;
@@ -115,8 +116,7 @@ function makeRow(
   { card, text }: Entry,
   goTo: (card: Card) => void,
 ): HTMLElement {
-  const row = template.content.firstElementChild?.cloneNode(true);
-  if (!(row instanceof HTMLElement)) throw new Error("The summary has no row");
+  const row = clone(template);
   row.dataset["card"] = card.id;
   row.dataset["tone"] = card.tone ?? "";
   for (const cell of row.querySelectorAll<HTMLElement>("[data-column]")) {

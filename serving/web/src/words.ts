@@ -73,7 +73,8 @@ export function percent(probability: number): string {
 
 /** A threshold or a share, with as many digits as it needs below ten percent. */
 export function exactPercent(share: number): string {
-  return inPercent(decimal(String(Number((share * 100).toFixed(share < 0.1 ? 1 : 0)))));
+  const digits = share < 0.1 ? 10 : 1;
+  return inPercent(decimal(String(Math.round(share * digits * 100) / digits)));
 }
 
 /** A probability as it stands beside a threshold, which may be near. */

@@ -10,7 +10,7 @@ export interface Download {
   bytes: number | null;
 }
 
-/** Why a download failed: nobody answered, something else was sent, or there is no room for it. */
+/** Why a download failed: nobody answered, or something else was sent. */
 export type DownloadFailure = "network" | "altered";
 
 export class DownloadError extends Error {

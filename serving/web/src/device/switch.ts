@@ -1,5 +1,6 @@
 import { Problem } from "../api";
 import { setReader } from "../card";
+import { byId } from "../template";
 import { fill, percent, words } from "../words";
 import { isAnyKept, keepNothing } from "./downloads";
 import { install, uninstall } from "./offline";
@@ -9,12 +10,6 @@ const REMEMBERED = "on-device";
 
 /** What is being fetched or looked for; aborted where the switch goes off. */
 let fetching: AbortController | null = null;
-
-const byId = <E extends HTMLElement>(id: string): E => {
-  const element = document.getElementById(id);
-  if (!element) throw new Error(`The page has no #${id}`);
-  return element as E;
-};
 
 /** Sets up the switch that has this browser read pictures itself, as it was left the last time. */
 export function offerDevice(): void {

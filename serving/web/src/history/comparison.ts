@@ -1,9 +1,9 @@
 import { clearHeatmap, paintHeatmap, place } from "../heatmap";
 import { heatmapNotes, ranked, stated } from "../reading";
+import { put, slot } from "../template";
 import { fill, moment, percent, translate, words } from "../words";
 import type { Result } from "./result";
 import { chanceOf, headlineOf } from "./telling";
-import { slot } from "./template";
 
 /** The other classes told under each picture: the rest is next to nothing. */
 const MOST_NUMBERS = 3;
@@ -15,12 +15,8 @@ export function makeComparison(
   group: Result[],
   urlOf: (blob: Blob) => string,
 ): void {
-  slot(element, "comparison-title").textContent = fill(words.history.compare_title, { spot });
-  const sides = ["left", "right"].map((name) => {
-    const side = element.querySelector<HTMLElement>(`[data-side=${name}]`);
-    if (!side) throw new Error(`The comparison has no ${name} side`);
-    return side;
-  });
+  put(element, "comparison-title", fill(words.history.compare_title, { spot }));
+  const sides = ["left", "right"].map((name) => slot(element, name, "side"));
   const showMap = slot<HTMLInputElement>(element, "show-map");
   const dated = group.map((result, i) => [moment(new Date(result.date)), String(i)] as const);
   const chosen = sides.map((side, i) => {
@@ -58,9 +54,9 @@ function fillSide(side: HTMLElement, result: Result, urlOf: (blob: Blob) => stri
   const url = urlOf(result.picture);
   picture.src = url;
   picture.alt = fill(words.history.picture_alt, { date: moment(new Date(result.date)) });
-  slot(side, "headline").textContent = headlineOf(result);
-  slot(side, "malignant").textContent = chanceOf(result);
-  slot(side, "model").textContent = fill(words.history.read_by, { model: manifest.title });
+  put(side, "headline", headlineOf(result));
+  put(side, "malignant", chanceOf(result));
+  put(side, "model", fill(words.history.read_by, { model: manifest.title }));
   const about = stated(prediction, manifest);
   const others = ranked(prediction, manifest).filter(([{ id }]) => id !== about.id);
   const numbers = prediction.refused ? [] : others.slice(0, MOST_NUMBERS);

@@ -1,19 +1,13 @@
 import "../page.css";
 
 import { save } from "../save";
+import { byId, clone, put, slot } from "../template";
 import { fill, moment, translate, words } from "../words";
 import { makeComparison } from "./comparison";
 import { NotOursError, read, write } from "./file";
 import type { Result } from "./result";
 import * as store from "./store";
-import { clone, slot } from "./template";
 import { chanceOf, headlineOf } from "./telling";
-
-const byId = <E extends HTMLElement>(id: string): E => {
-  const element = document.getElementById(id);
-  if (!element) throw new Error(`The page has no #${id}`);
-  return element as E;
-};
 
 const exportButton = byId("export");
 const importInput = byId<HTMLInputElement>("import");
@@ -65,8 +59,8 @@ async function show(): Promise<void> {
 }
 
 function makeSpot(name: string, group: Result[]): HTMLElement {
-  const element = clone("#spot-template");
-  slot(element, "spot").textContent = name || words.keep.unnamed;
+  const element = clone(byId("spot-template"));
+  put(element, "spot", name || words.keep.unnamed);
   // The latest first: it is what one comes for.
   slot(element, "results").append(...[...group].reverse().map(makeItem));
   const button = slot(element, "compare");
@@ -83,16 +77,16 @@ function makeSpot(name: string, group: Result[]): HTMLElement {
 }
 
 function makeItem(result: Result): HTMLElement {
-  const element = clone("#result-template");
+  const element = clone(byId("result-template"));
   const date = moment(new Date(result.date));
   const thumbnail = slot<HTMLImageElement>(element, "thumbnail");
   thumbnail.src = urlOf(result.thumbnail);
   thumbnail.alt = fill(words.history.picture_alt, { date });
-  slot(element, "date").textContent = date;
-  slot(element, "headline").textContent = headlineOf(result);
-  slot(element, "malignant").textContent = chanceOf(result);
+  put(element, "date", date);
+  put(element, "headline", headlineOf(result));
+  put(element, "malignant", chanceOf(result));
   const model = translate(result.manifest).title;
-  slot(element, "model").textContent = fill(words.history.read_by, { model });
+  put(element, "model", fill(words.history.read_by, { model }));
   const button = slot(element, "delete");
   button.setAttribute("aria-label", fill(words.history.delete_of, { date }));
   button.addEventListener("click", () => void deleteOne(result));

@@ -1,4 +1,5 @@
 import type { ClassInfo, Manifest, Prediction } from "../api";
+import { encodeJpeg } from "../jpeg";
 import { HEATMAP_GAIN } from "../reading";
 
 /** A result that was kept, as this browser stores it. */
@@ -21,6 +22,7 @@ type Drawable = ImageBitmap | HTMLImageElement;
 /** Pixels, longer side of the picture and of its thumbnail. */
 const SIDE = 1024;
 const THUMBNAIL = 240;
+const QUALITY = 0.85;
 
 /**
  * What is kept of an answer: the picture that is shown at `url`, smaller, and of the manifest only
@@ -52,22 +54,14 @@ export function thumbnailOf(image: Drawable): Promise<Blob> {
   return shrink(image, THUMBNAIL);
 }
 
-async function shrink(image: Drawable, side: number): Promise<Blob> {
-  const scale = Math.min(1, side / Math.max(image.width, image.height));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(image.width * scale));
-  canvas.height = Math.max(1, Math.round(image.height * scale));
-  const context = canvas.getContext("2d");
-  if (!context) throw new Error("This browser draws no 2D canvas");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(image, 0, 0, canvas.width, canvas.height);
-  return new Promise((resolve, reject) => {
-    canvas.toBlob(
-      (blob) => (blob ? resolve(blob) : reject(new Error("This browser writes no JPEG"))),
-      "image/jpeg",
-      0.85,
-    );
-  });
+function shrink(image: Drawable, side: number): Promise<Blob> {
+  const { width, height } = image;
+  const scale = Math.min(1, side / Math.max(width, height));
+  const size = {
+    width: Math.max(1, Math.round(width * scale)),
+    height: Math.max(1, Math.round(height * scale)),
+  };
+  return encodeJpeg(image, { x: 0, y: 0, width, height }, size, QUALITY);
 }
 
 function essence(manifest: Manifest): Manifest {
