@@ -244,7 +244,8 @@ def test_an_export_finds_the_run_that_the_same_overrides_wrote(
 ) -> None:
     def finish(folder: str, network: str) -> Path:
         (tmp_path / folder).mkdir(parents=True)
-        config = {"model": {"network": {"_target_": f"training.networks.{network}"}}}
+        kind = {"_target_": f"training.networks.{network}"}
+        config = {"model": {"name": network.lower(), "network": kind}}
         OmegaConf.save(config, tmp_path / folder / CONFIG_FILE)
         (tmp_path / folder / record.FILE_NAME).touch()
         folders.append(tmp_path / folder)
@@ -269,6 +270,23 @@ def test_an_export_finds_the_run_that_the_same_overrides_wrote(
         found("model=cnn")
     with pytest.raises(RunError, match=r"nothing: holds no run\.json"):
         found(run_dir=tmp_path / "nothing")
+
+
+def test_a_run_is_exported_only_as_the_model_that_it_was_trained_as(
+    quick_run: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(quick_run, tmp_path / "run"))
+    assert find_run(compose("export", run, "model=cnn", f"run={run}")) == run
+    with pytest.raises(RunError, match=r"a run of a CNN, and mobilenet .* MODEL=cnn for make"):
+        find_run(compose("export", run, f"run={run}"))
+    # A name of its own says nothing of the kind.
+    config = OmegaConf.load(run / CONFIG_FILE)
+    config.model.name = "mine"
+    OmegaConf.save(config, run / CONFIG_FILE)
+    (run / ".hydra").mkdir()
+    (run / ".hydra/hydra.yaml").write_text("hydra: {runtime: {choices: {model: cnn}}}")
+    with pytest.raises(RunError, match="MODEL=cnn for make, else model=cnn"):
+        find_run(compose("export", run, f"run={run}"))
 
 
 @pytest.mark.parametrize("overrides", [[], ["debug=fast"], ["model.name=mine"]])
