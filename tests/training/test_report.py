@@ -305,6 +305,17 @@ def test_melanomas_are_counted_and_the_thresholds_split_is_named(
     assert "fitted on the calibration split" in text
 
 
+def test_only_of_a_test_split_the_card_says_that_its_lesions_are_others(
+    text: str, manifest: Manifest, evaluation: Evaluation
+) -> None:
+    fitted = "fitted on the calibration split, like the calibration, the offsets, the prediction "
+    assert f"{fitted}sets and the other thresholds. There" in text
+    assert evaluation.split_digest is None
+    split = msgspec.structs.replace(evaluation, split_digest="0" * 64)
+    said = "the other thresholds: on other lesions than the network learned from or are counted"
+    assert said in card.write(manifest, split, {}, ["again"])
+
+
 def test_a_promise_that_the_sets_do_not_keep_is_said(
     manifest: Manifest, evaluation: Evaluation
 ) -> None:
