@@ -154,6 +154,11 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     refusals: RefusalFigures | None = None
     cameras: Cameras | None = None
 
+    @property
+    def knows_lesions(self) -> bool:
+        """Whether it is known which lesion a picture shows; else each counts as its own."""
+        return self.lesions < self.pictures
+
 
 def evaluate(
     predictions: Predictions,

@@ -125,6 +125,11 @@ def test_the_card_has_a_row_for_each_recipe(root: Path, comparison: Comparison) 
     assert "mixup none → 0.2" in rows[3]
     assert section(None) == ""
     assert "with the norms of “best” renewed, before" in section(found)
+    assert f"({found.pictures} pictures of {found.lesions} lesions) and 21 pictures" in section(
+        found
+    )
+    unknown = msgspec.structs.replace(found, lesions=found.pictures)
+    assert f"({found.pictures} pictures, each counted as another lesion)" in section(unknown)
     kept = [msgspec.structs.replace(each, renewed=False) for each in found.recipes]
     assert "renewed" not in section(msgspec.structs.replace(found, recipes=kept))
 

@@ -274,6 +274,26 @@ def test_the_card_says_what_was_measured(text: str, evaluation: Evaluation) -> N
     assert f"{evaluation.pictures} pictures of {evaluation.lesions} lesions" in text
 
 
+def test_lesions_are_told_only_where_they_are_known(
+    manifest: Manifest, evaluation: Evaluation
+) -> None:
+    known = msgspec.structs.replace(evaluation, split_digest="0" * 64)
+    text = card.write(manifest, known, {}, ["again"])
+    assert "no lesion is in two parts" in text
+    assert "two pictures of one lesion are not two cases" in text
+    unknown = msgspec.structs.replace(known, lesions=known.pictures)
+    text = card.write(manifest, unknown, {}, ["again"])
+    head, _, rest = text.partition("## What it is for")
+    for part in (head, rest.split("## Results")[1]):
+        assert f"{known.pictures} pictures, each counted as another lesion" in part
+    assert "Which lesion a picture shows is not known: each counts as its own" in rest
+    assert "on other pictures than the network learned from" in rest
+    for claim in (f"of {known.pictures} lesions", "no lesion is in", "are not two cases"):
+        assert claim not in text
+    # A table of other pictures says nothing of the split.
+    assert "no lesion is in" not in card.write(manifest, evaluation, {}, ["again"])
+
+
 def test_a_calibration_error_is_said_to_be_chance_or_more(
     manifest: Manifest, evaluation: Evaluation
 ) -> None:

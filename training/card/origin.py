@@ -11,14 +11,18 @@ from serving.manifest import Manifest
 from training import sizes
 from training.card import integers
 from training.card.markdown import DASH, pixels, table
+from training.metrics import Evaluation
 from training.sizes import PictureSize
 
 _TOLD_ABOVE = frozenset({"hardware", "seconds", "best_score", "scored_by", "commit", sizes.KEY})
 """What stands in the manifest's configuration about the run itself."""
 
 
-def section(manifest: Manifest) -> str:
-    """Data sets and licences, the facts of the training, parity and configuration."""
+def section(manifest: Manifest, evaluation: Evaluation | None = None) -> str:
+    """Data sets and licences, the facts of the training, parity and configuration.
+
+    Whether the split knows lesions is told by an `evaluation` of its test part.
+    """
     training = manifest.training
     shown = sizes.learned_from(training.config)
     header = ["data set", "pictures", *["pixels"] * bool(shown), "licence", "source"]
@@ -71,8 +75,8 @@ def section(manifest: Manifest) -> str:
 
 {table(header, rows)}
 
-The sets' licences bind whoever uses the model, too. The split goes by lesion: no lesion is in two
-parts. The test part took no part in training, nor in anything that was fitted.
+The sets' licences bind whoever uses the model, too. {_split(evaluation)} The test part took no part
+in training, nor in anything that was fitted.
 
 {table(["", ""], facts)}
 
@@ -88,6 +92,18 @@ difference of a probability was {parity.probability:.1g}, of a heatmap {parity.h
 ```
 
 </details>"""
+
+
+def _split(evaluation: Evaluation | None) -> str:
+    """Whether a lesion may be in two parts of the split."""
+    if evaluation is None or evaluation.split_digest is None:
+        return "The split goes by lesion, where the data tell which one a picture shows."
+    if evaluation.knows_lesions:
+        return "The split goes by lesion: no lesion is in two parts."
+    return (
+        "Which lesion a picture shows is not known: each counts as its own, and pictures of one "
+        "lesion may be in two parts."
+    )
 
 
 def _size(shown: Mapping[str, PictureSize], name: str) -> list[str]:
