@@ -211,6 +211,7 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     runs = runs_of(files, split_digest)
     sets = {name for run in runs for name in sets_of(read_config(run))}
     sets |= {each.name for each in learned_before(runs, [])}
+    sets |= {name for run in runs for name in record.read(run).holds}
     answers = read_answers(trained, pictures)
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")

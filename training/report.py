@@ -185,7 +185,8 @@ def _travelled(
 ) -> TravelFigures:
     read, predictions = predict_files(model, pictures)
     away = collect(model.manifest.classes, read, predictions, names)
-    trained_on = [each.name for each in model.manifest.training.datasets]
+    training = model.manifest.training
+    trained_on = [*(each.name for each in training.datasets), *training.config.get("holds", [])]
     return compare(described, away, home, trained_on, resamples, _SEED)
 
 

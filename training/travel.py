@@ -49,7 +49,7 @@ class TravelFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Everything that was measured on one set of other clinics.
 
     `diagnoses` are those that it has; `learned_from` the sets of the same clinics that the model
-    was trained on.
+    was trained on, or that are held by such.
     """
 
     name: str

@@ -154,6 +154,15 @@ def test_the_card_has_a_row_for_each_recipe(root: Path, comparison: Comparison) 
         held.read(folder, comparison.split_digest)
 
 
+def test_what_a_set_holds_is_learned_from_too(root: Path) -> None:
+    holding = ["model.epochs=1", "+data.holds=[Kin]"]
+    train(compose("train", root / "holding", f"data.root={root / 'ham10000'}", *holding))
+    entries = listed(root, "short;short", "holding;holding")
+    akin = "travel.other_clinics.akin=[Kin]"
+    found = compare(compose("compare", root / "short", *entries, akin))
+    assert [each.akin for each in found.recipes] == [[], ["Kin"]]
+
+
 def test_runs_over_other_pictures_or_classes_are_refused(root: Path) -> None:
     data = f"data.root={root / 'ham10000'}"
     train(compose("train", root / "seed", data, "model.epochs=1", "seed=1"))

@@ -359,7 +359,10 @@ class TestTestSplit:
         self, artifacts: Path, images: Path, pictures: Pictures, name: str, tmp_path: Path
     ) -> None:
         folder, elsewhere = artifacts / name, tmp_path / "elsewhere"
-        self.trained_on(folder, pictures)
+        manifest = self.trained_on(folder, pictures)
+        config = {**manifest.training.config, "holds": ["Kin"]}
+        training = msgspec.structs.replace(manifest.training, config=config)
+        contract.save(msgspec.structs.replace(manifest, training=training), folder)
         elsewhere.mkdir()
         for id in ("mel", "nv"):
             for number in range(4):
@@ -374,7 +377,7 @@ class TestTestSplit:
             "licence": "none",
             "source": "drawn",
             "remark": "Drawn elsewhere.",
-            "akin": ["Drawings"],
+            "akin": ["Drawings", "Kin"],
         }
         evaluation = evaluate_artifact(folder, pictures, SETTINGS, {"one": described})
         (travel,) = evaluation.travel
@@ -386,7 +389,7 @@ class TestTestSplit:
         said = (folder / "report" / "README.md").read_text(encoding="utf-8")
         assert "## On pictures of other clinics" in said
         assert "Drawn elsewhere." in said
-        assert "The model learned from Drawings" in said
+        assert "The model learned from Drawings and Kin" in said
 
     def test_another_split_is_refused(self, artifacts: Path, pictures: Pictures) -> None:
         with pytest.raises(ArtifactError, match="was trained on the split"):
