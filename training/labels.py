@@ -575,7 +575,8 @@ def _format(
         f"{labels}: its first line has the columns {', '.join(columns) or '(none)'}. Expected are "
         "HAM10000's metadata (lesion_id,image_id,dx), the ISIC challenge's ground truth "
         "(image,MEL,NV,BCC,AKIEC,BKL,DF,VASC), or image,label or file,label, with group where "
-        "lesions are known. Where labels stand in another column, name it (`column`)."
+        "lesions are known. Where labels stand in another column, rename it to label, or to train "
+        "name it (data=folder data.column=NAME)."
     )
 
 
