@@ -281,6 +281,7 @@ def test_lesions_are_told_only_where_they_are_known(
     text = card.write(manifest, known, {}, ["again"])
     assert "no lesion is in two parts" in text
     assert "two pictures of one lesion are not two cases" in text
+    assert "or an AUC has fewer than 5 lesions on a side" in text
     unknown = msgspec.structs.replace(known, lesions=known.pictures)
     text = card.write(manifest, unknown, {}, ["again"])
     head, _, rest = text.partition("## What it is for")

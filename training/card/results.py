@@ -15,7 +15,7 @@ from training.card.markdown import (
     pixels,
     table,
 )
-from training.measures import FEW
+from training.measures import FEW, FEW_LESIONS
 from training.metrics import ClassFigures, Evaluation
 from training.plots.canvas import Plot
 
@@ -42,7 +42,9 @@ def overall(evaluation: Evaluation) -> str:
         f"Measured on **{evaluation.dataset}**: "
         f"{counted(evaluation.pictures, evaluation.lesions)}, run from their files through the "
         f"code that serves. {_size(evaluation)}Intervals hold 95 %; they are drawn "
-        f"{evaluation.resamples} times over {_drawn(evaluation)}",
+        f"{evaluation.resamples} times over {_drawn(evaluation)} Where all drawings would agree, "
+        f"or an AUC has fewer than {FEW_LESIONS} {evaluation.cases} on a side, they are as wide "
+        "as Clopper and Pearson's for as many.",
     ]
     if evaluation.left_out:
         lines.append(

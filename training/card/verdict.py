@@ -48,8 +48,7 @@ def _others(evaluation: Evaluation) -> str:
     """That the calibration split is apart, of a report over the test part of the same split."""
     if evaluation.split_digest is None:
         return ""
-    others = "lesions" if evaluation.knows_lesions else "pictures"
-    return f": on other {others} than the network learned from or are counted here"
+    return f": on other {evaluation.cases} than the network learned from or are counted here"
 
 
 def _counts(figures: MalignantFigures) -> list[str]:
