@@ -142,7 +142,7 @@ def export(config: DictConfig) -> Path:
     model = to_onnx(graph, trained.model.preprocessing.size)
 
     def read(name: Part) -> PreparedPart:
-        listed = cached.readable(pictures.parts[name])
+        listed = cached.kept(pictures.parts[name])
         labels = answers.indices([picture.label for picture in listed])
         return PreparedPart.read(name, listed, read_preprocessing(trained), labels)
 

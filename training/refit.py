@@ -55,7 +55,7 @@ def refit(config: DictConfig) -> tuple[Manifest, Manifest]:
     targets = msgspec.convert(plain(config.targets), Targets)
     cached = decode(config, pictures, answers)
     learned_from = [picture.path for picture in cached.listed("train")]
-    listed = cached.readable(pictures.parts["calibration"])
+    listed = cached.kept(pictures.parts["calibration"])
     labels = answers.indices([picture.label for picture in listed])
     calibrating = PreparedPart.read("calibration", listed, manifest.preprocessing, labels)
     # Written beside and then moved, so that a failure leaves the artifact as it was.
