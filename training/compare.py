@@ -1,7 +1,7 @@
 """Recipes beside each other: what each run did otherwise than another, and whether it helped.
 
 `python -m training.compare model=mobilenet` measures finished runs on the validation split and on
-other clinics' pictures, never on the test split, and puts the figures into the artifact, for the
+other clinics' pictures, not on the test split, and puts the figures into the artifact, for the
 card that `make evaluate` writes.
 """
 

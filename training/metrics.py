@@ -136,6 +136,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pictures: int
     lesions: int
     left_out: int = 0
+    remark: str = ""
+    """what is to be known of the pictures"""
     picture_size: PictureSize | None = None
     resamples: int
     seed: int

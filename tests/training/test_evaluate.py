@@ -346,6 +346,17 @@ class TestTestSplit:
         assert after.files["model.onnx"] == before.files["model.onnx"]
         assert read_metrics(folder / "report") == evaluation
 
+    def test_what_is_to_be_said_of_a_test_part_is_said_of_no_other(
+        self, artifacts: Path, pictures: Pictures
+    ) -> None:
+        folder = artifacts / "cnn"
+        split_digest = self.trained_on(folder, pictures).training.split_digest
+        for known, said in ((split_digest, True), ("1" * 64, False)):
+            remarked = msgspec.structs.replace(SETTINGS, remarks={known: "Seen before."})
+            evaluate_artifact(folder, pictures, remarked)
+            card = (folder / "report" / "README.md").read_text(encoding="utf-8")
+            assert ("Seen before." in card) == said
+
     def test_a_second_report_replaces_the_first(self, artifacts: Path, pictures: Pictures) -> None:
         folder = artifacts / "cnn"
         self.trained_on(folder, pictures)

@@ -32,8 +32,8 @@ def section(comparison: Comparison | None) -> str:
     ]
     lines = [
         "## What helped",
-        f"Recipes were chosen on the validation split ("
-        f"{counted(comparison.pictures, comparison.lesions)}){elsewhere}, never on the test split. "
+        f"Recipes are compared on the validation split ("
+        f"{counted(comparison.pictures, comparison.lesions)}){elsewhere}, not on the test split. "
         "Networks are compared "
         f"{_norms(comparison)}before anything was fitted on the calibration split; the decision is "
         "the class whose probability over its prior to the power of "

@@ -46,6 +46,8 @@ def overall(evaluation: Evaluation) -> str:
         f"or an AUC has fewer than {FEW_LESIONS} {evaluation.cases} on a side, they are as wide "
         "as Clopper and Pearson's for as many.",
     ]
+    if evaluation.remark:
+        lines.append(evaluation.remark)
     if evaluation.left_out:
         lines.append(
             f"Left out: {evaluation.left_out} rows without a readable picture or with a label that "
