@@ -507,6 +507,28 @@ def test_the_card_says_whom_the_model_learned_from(
     assert "Learned from |" not in told({"model": {"teacher": None}})
 
 
+def test_the_time_of_training_is_that_of_all_runs_that_went_in(
+    manifest: Manifest, evaluation: Evaluation
+) -> None:
+    def told(config: dict[str, object]) -> str:
+        training = msgspec.structs.replace(manifest.training, config=config)
+        told_of = msgspec.structs.replace(manifest, training=training)
+        return card.write(told_of, evaluation, {}, ["again"])
+
+    first: dict[str, object] = {"commit": "a", "seconds": 600.0}
+    second = [
+        {"commit": name, "seconds": 1200.0, "gone_on_from": [{**first, "checkpoints": [name]}]}
+        for name in ("best", "last")
+    ]
+    text = told({"commit": "d", "seconds": 60.0, "gone_on_from": second})
+    assert "Went on from | the mean of 2 earlier runs |" in text
+    assert "Time of training | 51 min |" in text
+    start = {**first, "gone_on_from_artifact": "drawn", "model": {"teacher": {"networks": "one"}}}
+    text = told({"commit": "d", "seconds": 60.0, "gone_on_from": [start]})
+    assert "Went on from | an earlier run |" in text
+    assert "11 min, without that of the model it went on from and of what it learned from |" in text
+
+
 def test_classes_with_few_pictures_are_marked(text: str, evaluation: Evaluation) -> None:
     few = [c for c in evaluation.classes if c.pictures < 30]
     many = [c for c in evaluation.classes if c.pictures >= 30]
