@@ -314,6 +314,29 @@ def test_an_export_from_other_pictures_than_the_runs_is_refused(
         export(compose("export", run, "model=cnn", f"run={run}", f"artifacts={tmp_path}"))
 
 
+def test_an_export_leaves_out_what_cannot_be_read_beyond_the_limit_of_a_trial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, run = draw_ham10000(tmp_path / "data", lesions=20), tmp_path / "run"
+    trial = ["model=cnn", f"data.root={root}", "model.epochs=1", "data.limit=7"]
+    config = compose("train", run, *trial, "data.unreadable=skip")
+    # The trial takes the first of each class, export the whole part.
+    *_, damaged = read_config_sets(config).parts["calibration"]
+    damaged.path.write_bytes(b"not a picture")
+    train(config)
+    assert damaged.path.name not in capsys.readouterr().err
+    places = [f"run={run}", f"artifacts={tmp_path}", "quantise.enabled=false", "parity.pictures=5"]
+    folder = export(compose("export", run, "model=cnn", *places))
+    counts = Classifier(folder).manifest.conformal.counts
+    assert sum(counts.values()) == len(read_config_sets(config).parts["calibration"]) - 1
+    assert f"{damaged.path}: cannot be read" in capsys.readouterr().err
+    told = OmegaConf.load(run / CONFIG_FILE)
+    told.data.unreadable = "fail"
+    OmegaConf.save(told, run / CONFIG_FILE)
+    with pytest.raises(DataError, match=f"{damaged.path.name}: cannot be read"):
+        export(compose("export", run, "model=cnn", *places))
+
+
 class Stop(pl.Callback):
     """Ends a run in the middle of its second epoch, as a power cut would."""
 
