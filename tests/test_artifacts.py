@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from serving.classifier import Classifier
 from serving.pictures import prepare
@@ -32,6 +33,11 @@ def test_it_answers_the_designs_classes(model: Classifier) -> None:
 
 def test_it_is_small_enough_to_deploy(model: Classifier) -> None:
     assert (model.folder / "model.onnx").stat().st_size < 10_000_000
+
+
+def test_its_report_is_told_that_its_test_part_was_looked_at(model: Classifier) -> None:
+    config = OmegaConf.load(ARTIFACTS.parent / "conf" / "evaluate.yaml")
+    assert "no longer fresh" in config.remarks[model.manifest.training.split_digest]
 
 
 def test_it_was_compared_with_the_network_it_was_made_from(model: Classifier) -> None:

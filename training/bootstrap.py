@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -26,6 +27,27 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float
     n: int
+
+
+class Unseen(msgspec.Struct, frozen=True):
+    """How far below and above its value a figure may lie by what drawing again does not show."""
+
+    below: float = 0.0
+    above: float = 0.0
+
+    @property
+    def error(self) -> float:
+        """The same as one standard error."""
+        return math.hypot(self.below, self.above) / 1.96
+
+    def widen(self, figure: Figure, least: float = 0.0) -> Figure:
+        """`figure`, which is from `least` to 1, with an interval as much wider, in quadrature."""
+        low, high = figure.low, figure.high
+        if self.below:
+            low = max(least, figure.value - math.hypot(figure.value - low, self.below))
+        if self.above:
+            high = min(1.0, figure.value + math.hypot(high - figure.value, self.above))
+        return msgspec.structs.replace(figure, low=low, high=high)
 
 
 class Bootstrap:
@@ -56,13 +78,15 @@ class Bootstrap:
         """How many pictures are drawn from, N."""
         return len(self._group_of)
 
-    def figure(self, measure: Measure, n: int, *, excess: bool = False) -> Figure | None:
+    def figure(
+        self, measure: Measure, n: int, *, excess: bool = False, unseen: Unseen | None = None
+    ) -> Figure | None:
         """The value of `measure` over all pictures and its percentile interval; None without one.
 
         `excess` is for errors that drawing again can only enlarge, like a calibration error: the
         resamples' mean excess over the value is taken off the interval. `n` is the number of
         pictures that the value speaks of. Resamples without a value (a rare class was not drawn)
-        are passed over.
+        are passed over. `unseen` is what they do not show.
         """
         value = float(measure(np.ones((1, len(self._group_of))))[0])
         if np.isnan(value):
@@ -74,26 +98,38 @@ class Bootstrap:
         if excess:
             shift = float(np.nanmean(values)) - value
             low, high = max(0.0, low - shift), high - shift
-        return Figure(value=value, low=low, high=high, n=n)
+        figure = Figure(value=value, low=low, high=high, n=n)
+        return figure if unseen is None else unseen.widen(figure)
 
     def share(self, hit: Bools, among: Bools | None = None) -> Figure | None:
         """The share of `hit` `[N] bool` `among` some pictures `[N] bool` (default all).
 
-        Where all or none are hit, or all pictures are of one lesion, every resample agrees, which
-        is no certainty; then the interval is Clopper and Pearson's for as many lesions.
+        Where every resample agrees, it has the interval of `unseen`.
         """
         chosen = np.ones(len(hit), bool) if among is None else among
-        figure = self.figure(
-            lambda weights: ratio(weights, hit & chosen, chosen), int(chosen.sum())
+        return self.figure(
+            lambda weights: ratio(weights, hit & chosen, chosen),
+            int(chosen.sum()),
+            unseen=self.unseen(hit, chosen),
         )
-        if figure is None or figure.low < figure.high:
-            return figure
-        lesions = len(np.unique(self._group_of[chosen]))
-        low, high = (
-            binomtest(int(rounded(figure.value * lesions)), lesions).proportion_ci(0.95, "exact")
-            for rounded in (np.floor, np.ceil)
-        )
-        return msgspec.structs.replace(figure, low=float(low.low), high=float(high.high))
+
+    def unseen(self, hit: Bools, among: Bools | None = None) -> Unseen:
+        """What drawing again does not show of a `share`; nothing where its lesions differ.
+
+        Where all or none are hit, or all pictures are of one lesion, every resample agrees, which
+        is no certainty; then it is Clopper and Pearson's interval for as many lesions.
+        """
+        chosen = np.ones(len(hit), bool) if among is None else among
+        groups = self._group_of[chosen]
+        counts, hits = np.bincount(groups), np.bincount(groups, hit[chosen])
+        shares = hits[counts > 0] / counts[counts > 0]
+        if not len(shares) or shares.min() < shares.max():
+            return Unseen()
+        return exact(float(shares[0]), len(shares))
+
+    def lesions(self, among: Bools) -> int:
+        """How many groups the pictures `among` `[N] bool` are of."""
+        return len(np.unique(self._group_of[among]))
 
     def difference(self, first: Measure, second: Measure, n: int) -> Figure | None:
         """How much larger `first` is than `second`, measured on the same resamples."""
@@ -144,12 +180,25 @@ class Bootstrap:
         return np.concatenate(parts)
 
 
+def exact(value: float, cases: int) -> Unseen:
+    """How far a share of `value` among so many cases may lie off, by Clopper and Pearson."""
+    low, high = (
+        binomtest(int(rounded(value * cases)), cases).proportion_ci(0.95, "exact")
+        for rounded in (np.floor, np.ceil)
+    )
+    return Unseen(value - float(low.low), float(high.high) - value)
+
+
 def difference_between(
-    first: tuple[Bootstrap, Measure], second: tuple[Bootstrap, Measure], n: int
+    first: tuple[Bootstrap, Measure],
+    second: tuple[Bootstrap, Measure],
+    n: int,
+    unseen: tuple[Unseen, Unseen] = (Unseen(), Unseen()),
 ) -> Figure | None:
     """How much larger a measure is over one set of pictures than over another, over `n` in all.
 
-    The two sets must have been drawn with different seeds and equally often.
+    The two sets must have been drawn with different seeds and equally often; `unseen` is what that
+    does not show of either.
     """
     here, there = (
         float(measure(np.ones((1, bootstrap.pictures)))[0])
@@ -159,7 +208,9 @@ def difference_between(
         return None
     values = first[0].values(first[1]) - second[0].values(second[1])
     low, high = (float(bound) for bound in np.nanpercentile(values, (2.5, 97.5)))
-    return Figure(value=here - there, low=low, high=high, n=n)
+    one, other = unseen
+    both = Unseen(math.hypot(one.below, other.above), math.hypot(one.above, other.below))
+    return both.widen(Figure(value=here - there, low=low, high=high, n=n), least=-1.0)
 
 
 def ratio(weights: Floats, hit: npt.NDArray[np.generic], among: npt.NDArray[np.generic]) -> Floats:

@@ -25,7 +25,13 @@ from serving.prediction import predict
 from training.bootstrap import Bools, Bootstrap, Figure, Floats, Measure
 from training.data.cache import TRUSTED
 from training.labels import DataError, LabelledPicture
-from training.measures import Integers, area_under_curve, balanced_accuracy
+from training.measures import (
+    Integers,
+    area_under_curve,
+    balanced_accuracy,
+    unseen_of_area,
+    unseen_of_classes,
+)
 from training.predictions import Predictions, in_batches
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -94,20 +100,25 @@ def measure(
         parts = list(in_batches(pictures, partial(_answer, model, change), title))
         refused = bootstrap.share(np.concatenate([part.refused for part in parts]))
         assert refused is not None
-        changed = balanced_accuracy(truth, np.concatenate([part.prediction for part in parts]))
+        prediction = np.concatenate([part.prediction for part in parts])
+        changed = balanced_accuracy(truth, prediction)
         gained.append((place, "balanced_accuracy_gained", _less(changed, accuracy)))
-        area = None
+        area_figure = None
         if as_they_are.malignant_probability is not None:
             score = np.concatenate([part.malignant for part in parts])
             area = area_under_curve(as_they_are.malignant, score)
             before = area_under_curve(as_they_are.malignant, as_they_are.malignant_probability)
             gained.append((place, "malignant_auc_gained", _less(area, before)))
+            unseen = unseen_of_area(bootstrap, as_they_are.malignant, score)
+            area_figure = bootstrap.figure(area, count, unseen=unseen)
         figures.append(
             CameraFigures(
                 name=name,
                 refused=refused,
-                balanced_accuracy=bootstrap.figure(changed, count),
-                malignant_auc=None if area is None else bootstrap.figure(area, count),
+                balanced_accuracy=bootstrap.figure(
+                    changed, count, unseen=unseen_of_classes(bootstrap, truth, prediction)
+                ),
+                malignant_auc=area_figure,
             )
         )
     together = bootstrap.simultaneous([measure for *_, measure in gained], [count] * len(gained))

@@ -1,7 +1,7 @@
 """Recipes beside each other: what each run did otherwise than another, and whether it helped.
 
 `python -m training.compare model=mobilenet` measures finished runs on the validation split and on
-other clinics' pictures, never on the test split, and puts the figures into the artifact, for the
+other clinics' pictures, not on the test split, and puts the figures into the artifact, for the
 card that `make evaluate` writes.
 """
 
@@ -27,7 +27,7 @@ from serving import manifest as contract
 from serving.manifest import ArtifactError
 from serving.pictures import Pixels
 from training import record
-from training.bootstrap import Bootstrap, Measure
+from training.bootstrap import Bootstrap, Measure, Unseen
 from training.choices import changes, choices
 from training.comparison import FILE, Compared, Comparison, RecipeFigures, read, write
 from training.data.cache import describe, open_cache
@@ -45,7 +45,13 @@ from training.finished import (
 )
 from training.inputs import as_input
 from training.labels import MELANOMA, DataError, LabelledPicture
-from training.measures import area_under_curve, balanced_accuracy, mean
+from training.measures import (
+    area_under_curve,
+    balanced_accuracy,
+    mean,
+    unseen_of_area,
+    unseen_of_classes,
+)
 from training.norms import renew
 from training.train import (
     decode,
@@ -211,6 +217,7 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     runs = runs_of(files, split_digest)
     sets = {name for run in runs for name in sets_of(read_config(run))}
     sets |= {each.name for each in learned_before(runs, [])}
+    sets |= {name for run in runs for name in record.read(run).holds}
     answers = read_answers(trained, pictures)
     cached = decode(trained, pictures, answers)
     learned_from = cached.part("train")
@@ -292,20 +299,24 @@ def _probabilities(network: nn.Module, batches: Iterable[Pixels]) -> Floats:
 def _figures(own: _Measured, other: _Measured | None, resamples: int) -> list[Compared]:
     found = []
     at_home = Bootstrap(own.home.groups, resamples, _SEED)
+    unseen = _unseen(own.home, at_home)
     for name, measure in _measures(own.home).items():
         beside = _measures(other.home).get(name) if other else None
-        found.append(_compared(name, at_home, measure, beside))
-    if own.away is not None:
-        elsewhere = Bootstrap(own.away.groups, resamples, _SEED)
+        found.append(_compared(name, at_home, measure, beside, unseen[name]))
+    if (away := own.away) is not None:
+        elsewhere = Bootstrap(away.groups, resamples, _SEED)
         beside = _melanoma(other.away) if other and other.away else None
-        found.append(_compared("melanoma_auc_away", elsewhere, _melanoma(own.away), beside))
+        unseen_away = unseen_of_area(elsewhere, away.is_melanoma, away.malignant)
+        found.append(
+            _compared("melanoma_auc_away", elsewhere, _melanoma(away), beside, unseen_away)
+        )
     return [each for each in found if each is not None]
 
 
 def _compared(
-    name: str, bootstrap: Bootstrap, own: Measure, other: Measure | None
+    name: str, bootstrap: Bootstrap, own: Measure, other: Measure | None, unseen: Unseen
 ) -> Compared | None:
-    figure = bootstrap.figure(own, bootstrap.pictures)
+    figure = bootstrap.figure(own, bootstrap.pictures, unseen=unseen)
     if figure is None:
         return None
     difference = bootstrap.difference(own, other, bootstrap.pictures) if other else None
@@ -318,6 +329,16 @@ def _measures(answered: _Answered) -> Mapping[str, Measure]:
         "balanced_accuracy": balanced_accuracy(answered.labels, answered.decision),
         "accuracy": mean(hit),
         "malignant_auc": area_under_curve(answered.is_malignant, answered.malignant),
+    }
+
+
+def _unseen(answered: _Answered, bootstrap: Bootstrap) -> Mapping[str, Unseen]:
+    """What drawing again does not show of each of `_measures`."""
+    labels, decision = answered.labels, answered.decision
+    return {
+        "balanced_accuracy": unseen_of_classes(bootstrap, labels, decision),
+        "accuracy": bootstrap.unseen(decision == labels),
+        "malignant_auc": unseen_of_area(bootstrap, answered.is_malignant, answered.malignant),
     }
 
 

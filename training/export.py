@@ -104,9 +104,10 @@ def export(config: DictConfig) -> Path:
     model = to_onnx(graph, trained.model.preprocessing.size)
 
     def read(name: Part) -> PreparedPart:
-        listed = cached.readable(pictures.parts[name])
+        listed = cached.kept(pictures.parts[name])
         labels = answers.indices([picture.label for picture in listed])
-        return PreparedPart.read(name, listed, read_preprocessing(trained), labels)
+        unreadable = trained.data.get("unreadable", "fail")
+        return PreparedPart.read(name, listed, read_preprocessing(trained), labels, unreadable)
 
     calibrating = read("calibration")
     targets = msgspec.convert(plain(config.targets), Targets)

@@ -22,6 +22,8 @@ CONFIG_FILE = "config.yaml"
 START_FILE = "start.ckpt"
 """In a run's folder: the weights of the artifact that it started from, where it did."""
 
+_HYDRA_FILE = ".hydra/hydra.yaml"
+
 
 class RunError(Exception):
     """A run that is not there, has not finished, or cannot be used; the message says what to do."""
@@ -34,20 +36,26 @@ def find_run(config: DictConfig) -> Path:
     newest among `runs` of the same kind of network.
 
     Raises:
-        RunError: where no run has finished there.
+        RunError: where no run has finished there, or it is of another kind of network.
     """
-    written = Path(config.run_dir)
+    written, kind = Path(config.run_dir), config.model.network._target_
     if config.run is not None or written.resolve() != Path.cwd():
         run = written if config.run is None else Path(config.run).expanduser()
         refuse_unfinished(run)
+        if (other := read_config(run).model.network._target_) != kind:
+            raise RunError(
+                f"{run}: is a run of a {_name(other)}, and {config.model.name} here one of a "
+                f"{_name(kind)}. Name the model that it was trained as: MODEL={model_of(run)} for "
+                f"make, else model={model_of(run)}."
+            )
         return run
-    root, kind = Path(config.runs), config.model.network._target_
+    root = Path(config.runs)
     finished = sorted(root.glob(f"*/{record.FILE_NAME}"), key=lambda path: path.stat().st_mtime)
     for file in reversed(finished):
         if read_config(file.parent).model.network._target_ == kind:
             return file.parent
     raise RunError(
-        f"{root}: holds no finished run of a {kind.rpartition('.')[2]}. Train first, with the same "
+        f"{root}: holds no finished run of a {_name(kind)}. Train first, with the same "
         "overrides and `make train`, or name a run's folder with run=..."
     )
 
@@ -70,6 +78,15 @@ def read_config(run: Path) -> DictConfig:
     trained = OmegaConf.load(run / CONFIG_FILE)
     assert isinstance(trained, DictConfig)
     return trained
+
+
+def model_of(run: Path) -> str:
+    """The file of conf/model that `run` was trained with, which model.name need not tell."""
+    if (told := run / _HYDRA_FILE).exists():
+        chosen = OmegaConf.select(OmegaConf.load(told), "hydra.runtime.choices.model")
+        if chosen is not None:
+            return str(chosen)
+    return str(read_config(run).model.name)
 
 
 def checkpoint_files(run: Path, names: str | Iterable[str]) -> list[Path]:
@@ -181,6 +198,11 @@ def load_network(
     own = network.state_dict()
     network.load_state_dict({key: value.to(own[key].dtype) for key, value in weights.items()})
     return network.eval()
+
+
+def _name(target: str) -> str:
+    """The class that a `_target_` names, without its module."""
+    return target.rpartition(".")[2]
 
 
 def _mean(

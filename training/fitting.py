@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from serving.pictures import PictureError, Prepared, prepare
 from serving.prediction import malignant_probability, probabilities_of
 from training import calibration, record
 from training.calibration import Targets
-from training.data.cache import TRUSTED
+from training.data.cache import TRUSTED, describe
+from training.data.module import Unreadable
 from training.data.splits import Part
 from training.graph import check, scale
 from training.labels import DataError, LabelledPicture
@@ -46,19 +48,28 @@ class PreparedPart(msgspec.Struct, frozen=True):
         listed: Sequence[LabelledPicture],
         preprocessing: Preprocessing,
         labels: npt.NDArray[np.int64],
+        unreadable: Unreadable,
     ) -> PreparedPart:
         """Reads the pictures `listed`, whose classes are `labels` `[N]`.
 
+        Those that are `unreadable` are an error, or named and left out.
+
         Raises:
-            DataError: where one cannot be read.
+            DataError: where they are an error.
         """
-        prepared = list[Prepared]()
-        for picture in tqdm(listed, f"reading the {name} split", unit="picture"):
+        prepared, kept, problems = list[Prepared](), list[int](), list[str]()
+        for place, picture in enumerate(tqdm(listed, f"reading the {name} split", unit="picture")):
             try:
                 prepared.append(prepare(picture.path.read_bytes(), preprocessing, TRUSTED))
+                kept.append(place)
             except (OSError, PictureError) as error:
-                raise DataError(f"{picture.path}: cannot be read: {error}") from error
-        return cls(list(listed), prepared, labels)
+                problem = f"{picture.path}: cannot be read: {error}"
+                if unreadable == "fail":
+                    raise DataError(problem) from error
+                problems.append(problem)
+        if problems:
+            print(f"{describe(problems)}\nThey are left out.", file=sys.stderr)
+        return cls([listed[place] for place in kept], prepared, labels[kept])
 
     @property
     def groups(self) -> list[str]:

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from training.bootstrap import Bools, Bootstrap, Figure, Floats, Measure, ratio
 from training.labels import Background
-from training.measures import FEW, balanced_accuracy
+from training.measures import FEW, balanced_accuracy, unseen_of_classes
 from training.predictions import Predictions
 
 ATTRIBUTES = ("sex", "age", "site", "confirmation")
@@ -207,12 +207,8 @@ def _share(hit: Bools, among: Bools, side: _Side, bootstrap: Bootstrap) -> _Aske
     compared = Compared(own=figure, others=bootstrap.share(hit, others))
     enough = min(own.sum(), others.sum()) >= FEW
     # Where all or none are hit, every resample agrees, and too much would seem to differ.
-    unseen = [
-        (each.high - each.low) / 1.96
-        for each in (compared.own, compared.others)
-        if each is not None and each.value in (0, 1)
-    ]
-    return _Asked(compared, int(others.sum()), difference if enough else None, math.hypot(*unseen))
+    unseen = math.hypot(*(bootstrap.unseen(hit, each).error for each in (own, others)))
+    return _Asked(compared, int(others.sum()), difference if enough else None, unseen)
 
 
 def _balanced(
@@ -237,12 +233,13 @@ def _balanced(
     def within(pictures: Bools) -> Measure:
         return lambda weights: accuracy(weights * pictures)
 
-    figure = bootstrap.figure(within(own), int(own.sum()))
+    unseen = [unseen_of_classes(bootstrap, truth, prediction, each) for each in (own, others)]
+    figure = bootstrap.figure(within(own), int(own.sum()), unseen=unseen[0])
     if figure is None:
         return None
     compared = Compared(
         own=figure,
-        others=bootstrap.figure(within(others), int(others.sum())),
+        others=bootstrap.figure(within(others), int(others.sum()), unseen=unseen[1]),
         classes=[predictions.classes[i].id for i in chosen],
     )
 
@@ -250,7 +247,8 @@ def _balanced(
         return accuracy(weights * own) - accuracy(weights * others)
 
     enough = min(own.sum(), others.sum()) >= FEW
-    return _Asked(compared, int(others.sum()), difference if enough else None)
+    error = math.hypot(*(each.error for each in unseen))
+    return _Asked(compared, int(others.sum()), difference if enough else None, error)
 
 
 def _settled(asked: _Asked | None, widened: Iterator[Figure]) -> Compared | None:

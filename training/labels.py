@@ -50,6 +50,8 @@ _BACKGROUND = {
     ),
     "dx_type": ("dx_type", "diagnosis_confirm_type"),
 }
+# As folders are called that hold classes, where somebody has split a set already.
+_PARTS = ("train", "test", "val", "dev")
 _UNKNOWN = frozenset({"", "unknown", "na", "nan", "none", "null"})
 _DELIMITERS = ",;\t"
 _NAMED_AT_MOST = 10
@@ -218,14 +220,15 @@ def read_labels(
 def read_folders(root: Path, source: str, masks: Path | None = None) -> list[LabelledPicture]:
     """Reads pictures from `root`, which has a sub-folder for each class, named for it.
 
-    Sub-folders of a class's folder belong to it. Lesions are unknown: each picture is its own. What
-    is in the folder `masks`, where one is given that lies in `root`, are the lesions' outlines.
+    Sub-folders of a class's folder belong to it, but not those that programs make for themselves,
+    as .Trash, @eaDir and __MACOSX. Lesions are unknown: each picture is its own. What is in the
+    folder `masks`, where one is given that lies in `root`, are the lesions' outlines.
 
     Raises:
         DataError: naming everything that is wrong at once.
     """
     try:
-        entries = sorted(p for p in root.iterdir() if not p.name.startswith("."))
+        entries = sorted(p for p in root.iterdir() if not _is_a_programs(p.name))
     except OSError as error:
         raise DataError(
             f"{root}: cannot be read ({error.strerror}). Name a folder with one sub-folder a class."
@@ -234,17 +237,19 @@ def read_folders(root: Path, source: str, masks: Path | None = None) -> list[Lab
     pictures: dict[str, LabelledPicture] = {}
     outlines = _within(root, masks)
     names: list[str] = []
+    has_folders = False
     for entry in entries:
         if not entry.is_dir():
             if _is_picture(entry):
                 problems.add("in no class's folder", entry.name)
             continue
-        paths = sorted(p for p in entry.rglob("*") if outlines not in p.parents and _is_picture(p))
+        paths = [p for p in _pictures_below(entry) if outlines not in p.parents]
         if not paths:
             if outlines is None or entry not in (outlines, *outlines.parents):
                 problems.add("a folder without a picture", entry.name)
             continue
         names.append(entry.name)
+        has_folders |= any(path.parent != entry for path in paths)
         label = normalize("NFC", entry.name)
         if not _names_a_class(label):
             kind = "a folder with a semicolon or a control character in its name"
@@ -254,6 +259,12 @@ def read_folders(root: Path, source: str, masks: Path | None = None) -> list[Lab
             if image_id in pictures:
                 problems.add("several pictures of one name", image_id)
             pictures[image_id] = LabelledPicture(path, image_id, label, image_id, source)
+    if has_folders and all(name.lower().startswith(_PARTS) for name in names):
+        likely = max(names, key=lambda name: name.lower().startswith("train"))
+        raise DataError(
+            f"{root}: {' and '.join(names)} are parts of a data set, and no classes. Name the one "
+            f"that holds the classes as `root` (as {root / likely}): it is split anew."
+        )
     problems.add_alike("folders", names)
     advice = "Each class needs its own sub-folder with its pictures; move or rename these."
     problems.raise_if_any(f"{root}: not one folder of pictures a class.", advice)
@@ -403,6 +414,20 @@ def _pictures_in(folder: Path) -> list[str]:
         return sorted(e.name for e in entries if _is_picture_name(e.name) and e.is_file())
 
 
+def _pictures_below(folder: Path) -> list[Path]:
+    """The pictures in `folder` and its sub-folders, sorted."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if _is_picture(path) and not any(map(_is_a_programs, path.relative_to(folder).parts[:-1]))
+    )
+
+
+def _is_a_programs(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or a program's own."""
+    return name.startswith((".", "@")) or name == "__MACOSX"
+
+
 def _is_picture(path: Path) -> bool:
     return _is_picture_name(path.name) and path.is_file()
 
@@ -550,7 +575,8 @@ def _format(
         f"{labels}: its first line has the columns {', '.join(columns) or '(none)'}. Expected are "
         "HAM10000's metadata (lesion_id,image_id,dx), the ISIC challenge's ground truth "
         "(image,MEL,NV,BCC,AKIEC,BKL,DF,VASC), or image,label or file,label, with group where "
-        "lesions are known. Where labels stand in another column, name it (`column`)."
+        "lesions are known. Where labels stand in another column, rename it to label, or to train "
+        "name it (data=folder data.column=NAME)."
     )
 
 

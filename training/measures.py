@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from training.bootstrap import Bools, Floats, Measure, ratio
+from training.bootstrap import Bools, Bootstrap, Floats, Measure, Unseen, exact, ratio
 
 Integers = npt.NDArray[np.int64]
 
@@ -16,6 +17,9 @@ BINS = 15
 
 FEW = 30
 """Below as many pictures of a kind its figures say little, and the report says so."""
+
+FEW_LESIONS = 5
+"""Below as many on one side of an AUC, drawing them again shows too little of what it may be."""
 
 _CHUNK = 256
 """Simulations at a time: a few megabytes for ten thousand pictures."""
@@ -61,6 +65,20 @@ def balanced_accuracy(truth: Integers, prediction: Integers) -> Measure:
     return measure
 
 
+def unseen_of_classes(
+    bootstrap: Bootstrap, truth: Integers, prediction: Integers, among: Bools | None = None
+) -> Unseen:
+    """What drawing again does not show of the `balanced_accuracy` `among` some `[N] bool`.
+
+    That is what it does not show of the classes of which all or no pictures are predicted rightly.
+    """
+    chosen = np.ones(len(truth), bool) if among is None else among
+    classes = np.unique(truth[chosen])
+    found = [bootstrap.unseen(prediction == truth, chosen & (truth == c)) for c in classes]
+    below, above = ([getattr(each, side) for each in found] for side in ("below", "above"))
+    return Unseen(*(math.hypot(*each) / max(1, len(classes)) for each in (below, above)))
+
+
 def area_under_curve(positive: Bools, score: Floats) -> Measure:
     """Probability that a positive picture scores above a negative one, a tie counting half."""
     order = np.argsort(score, kind="stable")
@@ -78,6 +96,22 @@ def area_under_curve(positive: Bools, score: Floats) -> Measure:
         return area
 
     return measure
+
+
+def unseen_of_area(bootstrap: Bootstrap, positive: Bools, score: Floats) -> Unseen:
+    """What drawing again does not show of the `area_under_curve`; nothing where lesions are enough.
+
+    Where every resample agrees, or one side has fewer than `FEW_LESIONS`, it is Clopper and
+    Pearson's interval for as many cases as the smaller side has lesions: its variance is at most
+    that of a share of those. Birnbaum and Klose, "Bounds for the Variance of the Mann-Whitney
+    Statistic", Annals of Mathematical Statistics 28 (1957).
+    """
+    area = float(area_under_curve(positive, score)(np.ones((1, len(score))))[0])
+    if np.isnan(area):
+        return Unseen()
+    fewest = min(bootstrap.lesions(positive), bootstrap.lesions(~positive))
+    moves = 0 < area < 1 and score.min() < score.max()
+    return Unseen() if moves and fewest >= FEW_LESIONS else exact(area, fewest)
 
 
 def calibration_error(confidence: Floats, hit: Bools) -> Measure:

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from serving.manifest import Manifest, Metric
-from training.bootstrap import Bools, Bootstrap, Figure, Floats, Measure
+from training.bootstrap import Bools, Bootstrap, Figure, Floats, Measure, Unseen
 from training.cameras import Cameras
 from training.groups import Groups
 from training.heatmaps import HeatmapFigures
@@ -22,6 +22,8 @@ from training.measures import (
     log_loss,
     mean,
     sharing_a_truth,
+    unseen_of_area,
+    unseen_of_classes,
 )
 from training.predictions import Predictions
 from training.refusals import RefusalFigures
@@ -134,6 +136,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pictures: int
     lesions: int
     left_out: int = 0
+    remark: str = ""
+    """what is to be known of the pictures"""
     picture_size: PictureSize | None = None
     resamples: int
     seed: int
@@ -153,6 +157,16 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     travel: list[TravelFigures] = []
     refusals: RefusalFigures | None = None
     cameras: Cameras | None = None
+
+    @property
+    def knows_lesions(self) -> bool:
+        """Whether it is known which lesion a picture shows; else each counts as its own."""
+        return self.lesions < self.pictures
+
+    @property
+    def cases(self) -> str:
+        """What counts as a case, in a word."""
+        return "lesions" if self.knows_lesions else "pictures"
 
 
 def evaluate(
@@ -186,7 +200,9 @@ def evaluate(
         resamples=resamples,
         seed=seed,
         balanced_accuracy=bootstrap.figure(
-            balanced_accuracy(predictions.truth, predictions.prediction), count
+            balanced_accuracy(predictions.truth, predictions.prediction),
+            count,
+            unseen=unseen_of_classes(bootstrap, predictions.truth, predictions.prediction),
         ),
         accuracy=bootstrap.share(predictions.prediction == predictions.truth),
         top3_accuracy=bootstrap.share(top3) if len(predictions.classes) > 3 else None,
@@ -254,12 +270,18 @@ def _class_figures(predictions: Predictions, bootstrap: Bootstrap) -> list[Class
                 lesions=len(np.unique(groups[own])),
                 sensitivity=bootstrap.share(said, own),
                 specificity=bootstrap.share(~said, ~own),
-                auc=bootstrap.figure(
-                    area_under_curve(own, predictions.probability[:, index]), len(own)
-                ),
+                auc=_area(bootstrap, own, predictions.probability[:, index]),
             )
         )
     return figures
+
+
+def _area(bootstrap: Bootstrap, positive: Bools, score: Floats) -> Figure | None:
+    return bootstrap.figure(
+        area_under_curve(positive, score),
+        len(score),
+        unseen=unseen_of_area(bootstrap, positive, score),
+    )
 
 
 def _malignant_figures(
@@ -288,7 +310,7 @@ def _malignant_figures(
         missed=int((malignant & ~suspicious).sum()),
         benign=int((~malignant).sum()),
         alarmed=int((~malignant & suspicious).sum()),
-        auc=bootstrap.figure(area_under_curve(malignant, score), len(score)),
+        auc=_area(bootstrap, malignant, score),
         sensitivity=bootstrap.share(suspicious, malignant),
         specificity=bootstrap.share(~suspicious, ~malignant),
         diagnoses=diagnoses,
@@ -304,15 +326,21 @@ def _lesion_figures(predictions: Predictions, bootstrap: Bootstrap) -> LesionFig
     if len(set(predictions.groups)) == count:
         return None
 
-    def figure(measure: Measure) -> Figure | None:
-        return bootstrap.figure(bootstrap.per_group(measure), count)
+    def figure(measure: Measure, unseen: Unseen) -> Figure | None:
+        return bootstrap.figure(bootstrap.per_group(measure), count, unseen=unseen)
 
+    hit, malignant = predictions.prediction == truth, predictions.malignant
     return LesionFigures(
-        balanced_accuracy=figure(balanced_accuracy(truth, predictions.prediction)),
-        accuracy=figure(mean((predictions.prediction == truth).astype(np.float64))),
+        balanced_accuracy=figure(
+            balanced_accuracy(truth, predictions.prediction),
+            unseen_of_classes(bootstrap, truth, predictions.prediction),
+        ),
+        accuracy=figure(mean(hit.astype(np.float64)), bootstrap.unseen(hit)),
         malignant_auc=None
         if score is None
-        else figure(area_under_curve(predictions.malignant, score)),
+        else figure(
+            area_under_curve(malignant, score), unseen_of_area(bootstrap, malignant, score)
+        ),
     )
 
 

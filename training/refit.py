@@ -55,9 +55,11 @@ def refit(config: DictConfig) -> tuple[Manifest, Manifest]:
     targets = msgspec.convert(plain(config.targets), Targets)
     cached = decode(config, pictures, answers)
     learned_from = cached.listed("train")
-    listed = cached.readable(pictures.parts["calibration"])
+    listed = cached.kept(pictures.parts["calibration"])
     labels = answers.indices([picture.label for picture in listed])
-    calibrating = PreparedPart.read("calibration", listed, manifest.preprocessing, labels)
+    calibrating = PreparedPart.read(
+        "calibration", listed, manifest.preprocessing, labels, config.data.unreadable
+    )
     # Written beside and then moved, so that a failure leaves the artifact as it was.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         made = Path(name) / folder.name

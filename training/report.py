@@ -54,6 +54,8 @@ class ReportSettings(msgspec.Struct, frozen=True, kw_only=True):
     heatmaps: HeatmapSettings
     refusals: RefusalSettings
     cameras: CameraSettings
+    remarks: dict[str, str] = {}
+    """what is to be said of a test part, by its split's digest"""
 
     @classmethod
     def read(cls, config: Any) -> ReportSettings:
@@ -134,6 +136,7 @@ def report(
     looks = heatmaps.look(model, read, masks, settings.heatmaps, _SEED)
     evaluation = msgspec.structs.replace(
         evaluation,
+        remark=settings.remarks.get(split_digest or "", ""),
         picture_size=sizes.commonest((each.width, each.height) for each in predictions),
         groups=groups.measure(collected, settings.groups, bootstrap),
         heatmaps=heatmaps.measure(looks, settings.heatmaps, bootstrap),
@@ -185,7 +188,8 @@ def _travelled(
 ) -> TravelFigures:
     read, predictions = predict_files(model, pictures)
     away = collect(model.manifest.classes, read, predictions, names)
-    trained_on = [each.name for each in model.manifest.training.datasets]
+    training = model.manifest.training
+    trained_on = [*(each.name for each in training.datasets), *training.config.get("holds", [])]
     return compare(described, away, home, trained_on, resamples, _SEED)
 
 

@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from training import record
-from training.finished import CONFIG_FILE, RunError, read_config
+from training.finished import CONFIG_FILE, RunError, model_of, read_config
 
 RESULTS = "results.md"
 """In a sweep's folder: the table; `results.csv` has the same."""
@@ -222,7 +222,8 @@ def _markdown(jobs: Sequence[Job], table: Sequence[Sequence[str]]) -> str:
     ]
     if finished:
         best = finished[0].folder
-        lines += [f'The best to an artifact: `make export ARGS="run={best}"`', ""]
+        export = f'make export MODEL={model_of(best)} ARGS="run={best}"'
+        lines += [f"The best to an artifact: `{export}`", ""]
     header, *rows = table
     lines += [
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"

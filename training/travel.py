@@ -13,6 +13,7 @@ from training.bootstrap import (
     Figure,
     Floats,
     Measure,
+    Unseen,
     difference_between,
     ratio,
 )
@@ -25,6 +26,8 @@ from training.measures import (
     calibration_error,
     calibration_error_by_chance,
     sharing_a_truth,
+    unseen_of_area,
+    unseen_of_classes,
 )
 from training.predictions import Predictions
 
@@ -49,7 +52,7 @@ class TravelFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Everything that was measured on one set of other clinics.
 
     `diagnoses` are those that it has; `learned_from` the sets of the same clinics that the model
-    was trained on.
+    was trained on, or that are held by such.
     """
 
     name: str
@@ -102,23 +105,20 @@ class _Drawn(msgspec.Struct, frozen=True):
 
 
 class _Asked(msgspec.Struct, frozen=True):
-    """A measure over `n` pictures; of a share, the pictures that are `hit` `among` some."""
+    """A measure over `n` pictures, and what drawing them again does not show of it."""
 
     measure: Measure
     n: int
-    hit: Bools | None = None
-    among: Bools | None = None
+    unseen: Unseen
 
     def figure(self, bootstrap: Bootstrap) -> Figure | None:
-        if self.hit is None:
-            return bootstrap.figure(self.measure, self.n)
-        return bootstrap.share(self.hit, self.among)
+        return bootstrap.figure(self.measure, self.n, unseen=self.unseen)
 
 
 def _scores(here: _Drawn, there: _Drawn | None) -> list[Travelled]:
-    home = _asked(there.predictions) if there else {}
+    home = _asked(there) if there else {}
     found = []
-    for name, asked in _asked(here.predictions).items():
+    for name, asked in _asked(here).items():
         away = asked.figure(here.bootstrap)
         if away is None:
             continue
@@ -129,34 +129,45 @@ def _scores(here: _Drawn, there: _Drawn | None) -> list[Travelled]:
                 (here.bootstrap, asked.measure),
                 (there.bootstrap, beside.measure),
                 asked.n + beside.n,
+                (asked.unseen, beside.unseen),
             )
         found.append(Travelled(measure=name, away=away, at_home=at_home, difference=difference))
     return found
 
 
-def _asked(predictions: Predictions) -> Mapping[str, _Asked]:
+def _asked(drawn: _Drawn) -> Mapping[str, _Asked]:
     """Every measure that is compared, by name."""
+    predictions, bootstrap = drawn.predictions, drawn.bootstrap
     count = len(predictions.truth)
+
+    def area(positive: Bools, score: Floats) -> _Asked:
+        unseen = unseen_of_area(bootstrap, positive, score)
+        return _Asked(area_under_curve(positive, score), count, unseen)
+
+    def share(hit: Bools, among: Bools) -> _Asked:
+        unseen = bootstrap.unseen(hit, among)
+        return _Asked(lambda weights: ratio(weights, hit & among, among), int(among.sum()), unseen)
+
     score, suspicious = predictions.malignant_probability, predictions.suspicious
     malignant = predictions.malignant
     asked: dict[str, _Asked] = {}
     if score is not None and suspicious is not None:
         ids = np.array([each.id for each in predictions.diagnoses])
         melanoma = (ids == MELANOMA)[predictions.diagnosis]
-        asked["melanoma_auc"] = _Asked(area_under_curve(melanoma, score), count)
-        asked["malignant_auc"] = _Asked(area_under_curve(malignant, score), count)
-        asked["malignant_sensitivity"] = _share(suspicious, malignant)
-        asked["malignant_specificity"] = _share(~suspicious, ~malignant)
-    accuracy = balanced_accuracy(predictions.truth, predictions.prediction)
-    asked["balanced_accuracy"] = _Asked(accuracy, count)
+        asked["melanoma_auc"] = area(melanoma, score)
+        asked["malignant_auc"] = area(malignant, score)
+        asked["malignant_sensitivity"] = share(suspicious, malignant)
+        asked["malignant_specificity"] = share(~suspicious, ~malignant)
+    truth, prediction = predictions.truth, predictions.prediction
+    asked["balanced_accuracy"] = _Asked(
+        balanced_accuracy(truth, prediction),
+        count,
+        unseen_of_classes(bootstrap, truth, prediction),
+    )
     everyone = np.ones(count, bool)
-    asked["accuracy"] = _share(predictions.prediction == predictions.truth, everyone)
-    asked["refused"] = _share(predictions.refused, everyone)
+    asked["accuracy"] = share(prediction == truth, everyone)
+    asked["refused"] = share(predictions.refused, everyone)
     return asked
-
-
-def _share(hit: Bools, among: Bools) -> _Asked:
-    return _Asked(lambda weights: ratio(weights, hit & among, among), int(among.sum()), hit, among)
 
 
 def _calibration(

@@ -149,6 +149,22 @@ def test_sets_of_different_pictures_are_compared_as_independent() -> None:
     assert figure.high == pytest.approx(0.1 + half, abs=0.008)
 
 
+def test_ten_of_ten_against_twenty_of_twenty_are_no_certainty() -> None:
+    bootstraps = [Bootstrap(alone(10), seed=1), Bootstrap(alone(20), seed=2)]
+    shares = [np.ones(10, bool), np.ones(20, bool)]
+    first, second = (
+        (bootstrap, mean(hit.astype(float)))
+        for bootstrap, hit in zip(bootstraps, shares, strict=True)
+    )
+    one, other = (bootstrap.unseen(hit) for bootstrap, hit in zip(bootstraps, shares, strict=True))
+    figure = difference_between(first, second, 30, (one, other))
+    assert figure is not None
+    assert figure.value == 0
+    # Clopper and Pearson: 1 - 0.025 ** (1 / n)
+    assert figure.low == pytest.approx(-0.3085, abs=1e-4)
+    assert figure.high == pytest.approx(0.1684, abs=1e-4)
+
+
 def test_what_one_set_cannot_say_is_no_difference() -> None:
     def nothing(weights: np.ndarray) -> np.ndarray:
         return np.full(len(weights), np.nan)

@@ -125,6 +125,11 @@ def test_the_card_has_a_row_for_each_recipe(root: Path, comparison: Comparison) 
     assert "mixup none → 0.2" in rows[3]
     assert section(None) == ""
     assert "with the norms of “best” renewed, before" in section(found)
+    assert f"({found.pictures} pictures of {found.lesions} lesions) and 21 pictures" in section(
+        found
+    )
+    unknown = msgspec.structs.replace(found, lesions=found.pictures)
+    assert f"({found.pictures} pictures, each counted as another lesion)" in section(unknown)
     kept = [msgspec.structs.replace(each, renewed=False) for each in found.recipes]
     assert "renewed" not in section(msgspec.structs.replace(found, recipes=kept))
 
@@ -147,6 +152,15 @@ def test_the_card_has_a_row_for_each_recipe(root: Path, comparison: Comparison) 
     (folder / FILE).write_text("{}")
     with pytest.raises(ArtifactError, match="Make it again with `make compare`"):
         held.read(folder, comparison.split_digest)
+
+
+def test_what_a_set_holds_is_learned_from_too(root: Path) -> None:
+    holding = ["model.epochs=1", "+data.holds=[Kin]"]
+    train(compose("train", root / "holding", f"data.root={root / 'ham10000'}", *holding))
+    entries = listed(root, "short;short", "holding;holding")
+    akin = "travel.other_clinics.akin=[Kin]"
+    found = compare(compose("compare", root / "short", *entries, akin))
+    assert [each.akin for each in found.recipes] == [[], ["Kin"]]
 
 
 def test_runs_over_other_pictures_or_classes_are_refused(root: Path) -> None:

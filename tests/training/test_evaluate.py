@@ -346,6 +346,17 @@ class TestTestSplit:
         assert after.files["model.onnx"] == before.files["model.onnx"]
         assert read_metrics(folder / "report") == evaluation
 
+    def test_what_is_to_be_said_of_a_test_part_is_said_of_no_other(
+        self, artifacts: Path, pictures: Pictures
+    ) -> None:
+        folder = artifacts / "cnn"
+        split_digest = self.trained_on(folder, pictures).training.split_digest
+        for known, said in ((split_digest, True), ("1" * 64, False)):
+            remarked = msgspec.structs.replace(SETTINGS, remarks={known: "Seen before."})
+            evaluate_artifact(folder, pictures, remarked)
+            card = (folder / "report" / "README.md").read_text(encoding="utf-8")
+            assert ("Seen before." in card) == said
+
     def test_a_second_report_replaces_the_first(self, artifacts: Path, pictures: Pictures) -> None:
         folder = artifacts / "cnn"
         self.trained_on(folder, pictures)
@@ -359,7 +370,10 @@ class TestTestSplit:
         self, artifacts: Path, images: Path, pictures: Pictures, name: str, tmp_path: Path
     ) -> None:
         folder, elsewhere = artifacts / name, tmp_path / "elsewhere"
-        self.trained_on(folder, pictures)
+        manifest = self.trained_on(folder, pictures)
+        config = {**manifest.training.config, "holds": ["Kin"]}
+        training = msgspec.structs.replace(manifest.training, config=config)
+        contract.save(msgspec.structs.replace(manifest, training=training), folder)
         elsewhere.mkdir()
         for id in ("mel", "nv"):
             for number in range(4):
@@ -374,7 +388,7 @@ class TestTestSplit:
             "licence": "none",
             "source": "drawn",
             "remark": "Drawn elsewhere.",
-            "akin": ["Drawings"],
+            "akin": ["Drawings", "Kin"],
         }
         evaluation = evaluate_artifact(folder, pictures, SETTINGS, {"one": described})
         (travel,) = evaluation.travel
@@ -386,7 +400,7 @@ class TestTestSplit:
         said = (folder / "report" / "README.md").read_text(encoding="utf-8")
         assert "## On pictures of other clinics" in said
         assert "Drawn elsewhere." in said
-        assert "The model learned from Drawings" in said
+        assert "The model learned from Drawings and Kin" in said
 
     def test_another_split_is_refused(self, artifacts: Path, pictures: Pictures) -> None:
         with pytest.raises(ArtifactError, match="was trained on the split"):

@@ -116,6 +116,23 @@ def test_a_small_group_is_not_better_because_all_of_it_were_caught(
     assert not sensitivity.is_better
 
 
+def test_a_small_group_is_not_better_because_none_of_it_were_mistaken(
+    predictions: Predictions,
+) -> None:
+    group = np.zeros(1500, bool)
+    for label in (2, 4, 5):  # bkl, mel, nv
+        group[np.flatnonzero(predictions.truth == label)[:12]] = True
+    nearly = np.where(np.random.default_rng(3).random(1500) < 0.93, predictions.truth, 1)
+    said = np.where(group, predictions.truth, nearly)
+    found = by_sex(msgspec.structs.replace(predictions, prediction=said), group)
+    balanced = told(named(compared(found), "female").balanced_accuracy)
+    assert (balanced.own.value, balanced.own.n, balanced.own.high) == (1, 36, 1)
+    # Clopper and Pearson's error of each of three classes of twelve is 1 - 0.025 ** (1 / 12).
+    assert balanced.own.low == pytest.approx(1 - 0.2646 / np.sqrt(3), abs=1e-4)
+    assert balanced.difference is not None
+    assert not balanced.is_better
+
+
 def test_groups_of_a_few_pictures_are_told_but_not_compared(predictions: Predictions) -> None:
     few = np.arange(1500) < 25
     assert predictions.suspicious is not None

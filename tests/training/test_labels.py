@@ -354,6 +354,30 @@ def test_folders_are_classes(tmp_path: Path) -> None:
     ]
 
 
+def test_what_programs_put_beside_pictures_is_none(tmp_path: Path) -> None:
+    own = ["mole/1.jpg", "mole/@2.jpg", "wart/1.jpg"]
+    others = [".ipynb_checkpoints/1-checkpoint.jpg", "@eaDir/1.jpg/THUMB_M.jpg", "__MACOSX/1.jpg"]
+    root = pictures(tmp_path, *own, *others, *(f"mole/deep/{each}" for each in others))
+    assert [f"{p.image_id}.jpg" for p in read_folders(root, "own")] == own
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train/mole/1.jpg", "train/wart/1.jpg", "test/mole/1.jpg", "test/wart/1.jpg"),
+        ("Train/mole/1.jpg", "Train/wart/1.jpg", "Test/1.jpg", "Validation/mole/1.jpg"),
+    ],
+)
+def test_parts_of_a_split_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    root = pictures(tmp_path, *names)
+    with pytest.raises(DataError, match="are parts of a data set, and no classes") as caught:
+        read_folders(root, "own")
+    assert f"as {root / names[0].split('/')[0]})" in str(caught.value)
+    # Classes may be laid out alike, as by clinic.
+    own = pictures(tmp_path / "own", "mole/here/1.jpg", "wart/here/1.jpg")
+    assert [p.label for p in read_folders(own, "own")] == ["mole", "wart"]
+
+
 def test_folders_that_are_not_classes_are_named_in_one_error(tmp_path: Path) -> None:
     pictures(tmp_path, "stray.jpg", "mole/1.jpg", "mole/1.png", "wart/notes.txt")
     with pytest.raises(DataError) as caught:

@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as reference
 
 from tests.training.answered import calibrated_predictions
-from training.bootstrap import Bootstrap, Measure
+from training.bootstrap import Bootstrap, Figure, Measure, Unseen
 from training.measures import (
     area_under_curve,
     balanced_accuracy,
@@ -18,6 +18,8 @@ from training.measures import (
     mean,
     median,
     sharing_a_truth,
+    unseen_of_area,
+    unseen_of_classes,
 )
 from training.predictions import Predictions
 from training.scaling import Scaling
@@ -62,6 +64,75 @@ def test_figures_and_their_resamples_agree_with_scikit_learn(
     assert drawn(log_loss(p, truth), rows, count) == pytest.approx(
         reference.log_loss(truth[rows], p[rows], labels=range(p.shape[1]))
     )
+
+
+def balanced(truth: np.ndarray, said: np.ndarray, groups: list[str], seed: int = 0) -> Figure:
+    bootstrap = Bootstrap(groups, 500, seed)
+    unseen = unseen_of_classes(bootstrap, truth, said)
+    figure = bootstrap.figure(balanced_accuracy(truth, said), len(truth), unseen=unseen)
+    assert figure is not None
+    return figure
+
+
+def test_a_class_of_which_all_are_found_is_no_certainty() -> None:
+    truth = np.repeat([0, 1], 6)
+    figure = balanced(truth, truth, alone(12))
+    # Clopper and Pearson's error of each class is 1 - 0.025 ** (1 / 6); the mean of two has less.
+    assert (figure.value, figure.high) == (1, 1)
+    assert figure.low == pytest.approx(1 - 0.4593 / np.sqrt(2), abs=1e-4)
+    # Several pictures of a lesion are one case.
+    assert balanced(truth, truth, [f"{i // 2}" for i in range(12)]).low < figure.low
+    none_found = balanced(truth, np.zeros(12, np.int64), alone(12))
+    assert none_found.low == pytest.approx(0.5 - 0.4593 / 2, abs=1e-4)
+    assert none_found.high == pytest.approx(0.5 + 0.4593 / 2, abs=1e-4)
+
+
+def test_classes_in_which_lesions_differ_show_all_there_is(predictions: Predictions) -> None:
+    truth = np.repeat([0, 1], 600)
+    said = np.where(np.arange(1200) % 5 == 0, 1 - truth, truth)
+    bootstrap = Bootstrap(alone(1200), 100)
+    assert unseen_of_classes(bootstrap, truth, said) == Unseen()
+    assert predictions.malignant_probability is not None
+    few = np.flatnonzero(predictions.malignant)[:5]
+    kept = ~predictions.malignant
+    kept[few] = True
+    for positive in (predictions.malignant, predictions.malignant & kept):
+        unseen = unseen_of_area(bootstrap, positive, predictions.malignant_probability)
+        assert unseen == Unseen()
+
+
+def test_a_balanced_accuracy_of_few_pictures_holds_the_truth() -> None:
+    random = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2], 8)
+    held = 0
+    for trial in range(200):
+        said = np.where(random.random(24) < 0.95, truth, (truth + 1) % 3)
+        figure = balanced(truth, said, alone(24), trial)
+        held += figure.low <= 0.95 <= figure.high
+    assert held / 200 >= 0.93
+
+
+@pytest.mark.parametrize(
+    ("positives", "negatives", "wrong", "low"),
+    # Clopper and Pearson's, for four and for one; of 53 harmless two lie above the one positive.
+    [(4, 4, 0, 0.3976), (1, 53, 2, 0.0), (30, 30, 0, 0.8843)],
+)
+def test_an_auc_of_few_lesions_or_without_an_error_is_no_certainty(
+    positives: int, negatives: int, wrong: int, low: float
+) -> None:
+    positive = np.arange(positives + negatives) < positives
+    score = np.where(positive, 0.5, np.linspace(0.0, 0.4, len(positive)))
+    score[len(positive) - wrong :] = 0.9
+    bootstrap = Bootstrap(alone(len(positive)), 500)
+    unseen = unseen_of_area(bootstrap, positive, score)
+    figure = bootstrap.figure(area_under_curve(positive, score), len(score), unseen=unseen)
+    assert figure is not None
+    assert figure.value == pytest.approx(1 - wrong / negatives)
+    assert figure.low == pytest.approx(low, abs=1e-4)
+    assert figure.high == 1
+    constant = unseen_of_area(bootstrap, positive, np.ones(len(score)))
+    assert constant.below > 0.1
+    assert unseen_of_area(bootstrap, np.ones(len(score), bool), score) == Unseen()
 
 
 def test_brier_score_by_hand() -> None:

@@ -274,6 +274,27 @@ def test_the_card_says_what_was_measured(text: str, evaluation: Evaluation) -> N
     assert f"{evaluation.pictures} pictures of {evaluation.lesions} lesions" in text
 
 
+def test_lesions_are_told_only_where_they_are_known(
+    manifest: Manifest, evaluation: Evaluation
+) -> None:
+    known = msgspec.structs.replace(evaluation, split_digest="0" * 64)
+    text = card.write(manifest, known, {}, ["again"])
+    assert "no lesion is in two parts" in text
+    assert "two pictures of one lesion are not two cases" in text
+    assert "or an AUC has fewer than 5 lesions on a side" in text
+    unknown = msgspec.structs.replace(known, lesions=known.pictures)
+    text = card.write(manifest, unknown, {}, ["again"])
+    head, _, rest = text.partition("## What it is for")
+    for part in (head, rest.split("## Results")[1]):
+        assert f"{known.pictures} pictures, each counted as another lesion" in part
+    assert "Which lesion a picture shows is not known: each counts as its own" in rest
+    assert "on other pictures than the network learned from" in rest
+    for claim in (f"of {known.pictures} lesions", "no lesion is in", "are not two cases"):
+        assert claim not in text
+    # A table of other pictures says nothing of the split.
+    assert "no lesion is in" not in card.write(manifest, evaluation, {}, ["again"])
+
+
 def test_a_calibration_error_is_said_to_be_chance_or_more(
     manifest: Manifest, evaluation: Evaluation
 ) -> None:
@@ -303,6 +324,17 @@ def test_melanomas_are_counted_and_the_thresholds_split_is_named(
     assert f"of these {melanoma.missed} of {melanoma.pictures} melanomas" in first
     assert f"Of {melanoma.pictures} pictures of melanoma it **missed {melanoma.missed}**" in text
     assert "fitted on the calibration split" in text
+
+
+def test_only_of_a_test_split_the_card_says_that_its_lesions_are_others(
+    text: str, manifest: Manifest, evaluation: Evaluation
+) -> None:
+    fitted = "fitted on the calibration split, like the calibration, the offsets, the prediction "
+    assert f"{fitted}sets and the other thresholds. There" in text
+    assert evaluation.split_digest is None
+    split = msgspec.structs.replace(evaluation, split_digest="0" * 64)
+    said = "the other thresholds: on other lesions than the network learned from or are counted"
+    assert said in card.write(manifest, split, {}, ["again"])
 
 
 def test_a_promise_that_the_sets_do_not_keep_is_said(
@@ -473,6 +505,28 @@ def test_the_card_says_whom_the_model_learned_from(
     text = told({**taught, "gone_on_from_artifact": "drawn"})
     assert "1 min, without that of the model it went on from and of what it learned from |" in text
     assert "Learned from |" not in told({"model": {"teacher": None}})
+
+
+def test_the_time_of_training_is_that_of_all_runs_that_went_in(
+    manifest: Manifest, evaluation: Evaluation
+) -> None:
+    def told(config: dict[str, object]) -> str:
+        training = msgspec.structs.replace(manifest.training, config=config)
+        told_of = msgspec.structs.replace(manifest, training=training)
+        return card.write(told_of, evaluation, {}, ["again"])
+
+    first: dict[str, object] = {"commit": "a", "seconds": 600.0}
+    second = [
+        {"commit": name, "seconds": 1200.0, "gone_on_from": [{**first, "checkpoints": [name]}]}
+        for name in ("best", "last")
+    ]
+    text = told({"commit": "d", "seconds": 60.0, "gone_on_from": second})
+    assert "Went on from | the mean of 2 earlier runs |" in text
+    assert "Time of training | 51 min |" in text
+    start = {**first, "gone_on_from_artifact": "drawn", "model": {"teacher": {"networks": "one"}}}
+    text = told({"commit": "d", "seconds": 60.0, "gone_on_from": [start]})
+    assert "Went on from | an earlier run |" in text
+    assert "11 min, without that of the model it went on from and of what it learned from |" in text
 
 
 def test_classes_with_few_pictures_are_marked(text: str, evaluation: Evaluation) -> None:

@@ -96,6 +96,8 @@ def make_run(folder: Path, rate: str, score: float | None, *, mode: str = "max")
     """A run as a sweep leaves it, unfinished where it has no `score`."""
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra/overrides.yaml").write_text(f"- model=cnn\n- model.optimizer.lr={rate}\n")
+    chosen = "hydra: {runtime: {choices: {model: cnn}}}\n"
+    (folder / ".hydra/hydra.yaml").write_text(chosen)
     (folder / "config.yaml").write_text(f"callbacks: {{checkpoint: {{mode: {mode}}}}}\n")
     if score is None:
         return
@@ -128,7 +130,7 @@ def test_the_table_is_sorted_by_the_score_and_has_the_figures_of_its_epoch(
     told = CliRunner().invoke(main, [str(tmp_path)])
     assert told.exit_code == 0
     assert told.output.strip() == (tmp_path / RESULTS).read_text().strip()
-    assert f"run={tmp_path / order[0]}" in told.output
+    assert f'`make export MODEL=cnn ARGS="run={tmp_path / order[0]}"`' in told.output
     assert "All of them: `model=cnn`" in told.output
     rows = results(tmp_path)
     assert [row["run"] for row in rows] == [*order, "c"]

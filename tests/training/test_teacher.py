@@ -313,7 +313,7 @@ def test_a_share_of_the_start_is_mixed_in_again(data: Path, taught: Path, tmp_pa
     assert (config["start_share"], config["model"]["preprocessing"]["size"]) == (0.25, 64)
     card = origin.section(manifest)
     assert "48 x 48 pixels, crop (trained at 64 x 64)" in card
-    assert "the mean of 1 earlier runs; 25% of these weights is mixed in again" in card
+    assert "| an earlier run; 25% of these weights is mixed in again |" in card
 
 
 def test_a_network_of_another_shape_is_no_start(data: Path, tmp_path: Path) -> None:

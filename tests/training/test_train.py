@@ -246,7 +246,8 @@ def test_an_export_finds_the_run_that_the_same_overrides_wrote(
 ) -> None:
     def finish(folder: str, network: str) -> Path:
         (tmp_path / folder).mkdir(parents=True)
-        config = {"model": {"network": {"_target_": f"training.networks.{network}"}}}
+        kind = {"_target_": f"training.networks.{network}"}
+        config = {"model": {"name": network.lower(), "network": kind}}
         OmegaConf.save(config, tmp_path / folder / CONFIG_FILE)
         (tmp_path / folder / record.FILE_NAME).touch()
         folders.append(tmp_path / folder)
@@ -273,6 +274,23 @@ def test_an_export_finds_the_run_that_the_same_overrides_wrote(
         found(run_dir=tmp_path / "nothing")
 
 
+def test_a_run_is_exported_only_as_the_model_that_it_was_trained_as(
+    quick_run: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(quick_run, tmp_path / "run"))
+    assert find_run(compose("export", run, "model=cnn", f"run={run}")) == run
+    with pytest.raises(RunError, match=r"a run of a CNN, and mobilenet .* MODEL=cnn for make"):
+        find_run(compose("export", run, f"run={run}"))
+    # A name of its own says nothing of the kind.
+    config = OmegaConf.load(run / CONFIG_FILE)
+    config.model.name = "mine"
+    OmegaConf.save(config, run / CONFIG_FILE)
+    (run / ".hydra").mkdir()
+    (run / ".hydra/hydra.yaml").write_text("hydra: {runtime: {choices: {model: cnn}}}")
+    with pytest.raises(RunError, match="MODEL=cnn for make, else model=cnn"):
+        find_run(compose("export", run, f"run={run}"))
+
+
 @pytest.mark.parametrize("overrides", [[], ["debug=fast"], ["model.name=mine"]])
 def test_training_writes_where_export_looks(overrides: list[str]) -> None:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
@@ -296,6 +314,29 @@ def test_an_export_from_other_pictures_than_the_runs_is_refused(
     table.write_text("\n".join(rows) + "\n")
     with pytest.raises(DataError, match="another split"):
         export(compose("export", run, "model=cnn", f"run={run}", f"artifacts={tmp_path}"))
+
+
+def test_an_export_leaves_out_what_cannot_be_read_beyond_the_limit_of_a_trial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, run = draw_ham10000(tmp_path / "data", lesions=20), tmp_path / "run"
+    trial = ["model=cnn", f"data.root={root}", "model.epochs=1", "data.limit=7"]
+    config = compose("train", run, *trial, "data.unreadable=skip")
+    # The trial takes the first of each class, export the whole part.
+    *_, damaged = read_config_sets(config).parts["calibration"]
+    damaged.path.write_bytes(b"not a picture")
+    train(config)
+    assert damaged.path.name not in capsys.readouterr().err
+    places = [f"run={run}", f"artifacts={tmp_path}", "quantise.enabled=false", "parity.pictures=5"]
+    folder = export(compose("export", run, "model=cnn", *places))
+    counts = Classifier(folder).manifest.conformal.counts
+    assert sum(counts.values()) == len(read_config_sets(config).parts["calibration"]) - 1
+    assert f"{damaged.path}: cannot be read" in capsys.readouterr().err
+    told = OmegaConf.load(run / CONFIG_FILE)
+    told.data.unreadable = "fail"
+    OmegaConf.save(told, run / CONFIG_FILE)
+    with pytest.raises(DataError, match=f"{damaged.path.name}: cannot be read"):
+        export(compose("export", run, "model=cnn", *places))
 
 
 class Stop(pl.Callback):

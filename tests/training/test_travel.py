@@ -86,6 +86,25 @@ def test_only_pictures_of_the_same_diagnoses_are_compared(
     assert accuracy.at_home.n == np.isin(home.truth, [BKL, MEL, NV]).sum()
 
 
+def test_few_pictures_without_an_error_are_no_certainty(home: Predictions) -> None:
+    melanomas, moles = (np.flatnonzero(home.truth == label)[:9] for label in (MEL, NV))
+    kept = np.zeros(len(home.truth), bool)
+    kept[np.r_[melanomas, moles]] = True
+    few = home.of(kept)
+    ill = few.truth == MEL
+    right = msgspec.structs.replace(
+        few, prediction=few.truth, suspicious=ill, malignant_probability=ill.astype(np.float64)
+    )
+    figures = compare(ELSEWHERE, right, right, [], resamples=100, seed=0)
+    for name in ("melanoma_auc", "malignant_sensitivity", "balanced_accuracy", "accuracy"):
+        found = of(figures, name)
+        assert (found.away.value, found.away.high) == (1, 1)
+        assert found.away.low < 0.9
+        assert found.difference is not None
+        assert found.difference.low < -0.1
+        assert found.difference.high > 0.1
+
+
 def test_calibration_stands_beside_what_chance_leaves_of_it(figures: TravelFigures) -> None:
     error = of(figures, "calibration_error")
     assert error.away_by_chance is not None

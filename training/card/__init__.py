@@ -40,7 +40,7 @@ def write(
     parts = [
         purpose.head(manifest, evaluation),
         purpose.uses(manifest),
-        origin.section(manifest),
+        origin.section(manifest, evaluation),
         results.overall(evaluation),
         results.by_class(manifest, evaluation, plots),
         verdict.section(manifest, evaluation, plots),

@@ -87,6 +87,13 @@ def either(names: Sequence[str], word: str = "or") -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
+def counted(pictures: int, lesions: int) -> str:
+    """How many pictures, and of how many lesions where it is known that some have several."""
+    if lesions < pictures:
+        return f"{pictures} pictures of {lesions} lesions"
+    return f"{pictures} pictures, each counted as another lesion"
+
+
 def sentence(text: str) -> str:
     """`text` with a capital at its beginning and a full stop at its end."""
     text = text.strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -11,14 +11,18 @@ from serving.manifest import Manifest
 from training import sizes
 from training.card import integers
 from training.card.markdown import DASH, pixels, table
+from training.metrics import Evaluation
 from training.sizes import PictureSize
 
 _TOLD_ABOVE = frozenset({"hardware", "seconds", "best_score", "scored_by", "commit", sizes.KEY})
 """What stands in the manifest's configuration about the run itself."""
 
 
-def section(manifest: Manifest) -> str:
-    """Data sets and licences, the facts of the training, parity and configuration."""
+def section(manifest: Manifest, evaluation: Evaluation | None = None) -> str:
+    """Data sets and licences, the facts of the training, parity and configuration.
+
+    Whether the split knows lesions is told by an `evaluation` of its test part.
+    """
     training = manifest.training
     shown = sizes.learned_from(training.config)
     header = ["data set", "pictures", *["pixels"] * bool(shown), "licence", "source"]
@@ -48,18 +52,17 @@ def section(manifest: Manifest) -> str:
     chosen = [name for run in runs for name in run.get("checkpoints", [])]
     if len(chosen) > 1:
         facts.append(["Weights", f"mean of {len(chosen)} checkpoints, of {len(runs)} runs"])
-    start = f"the mean of {len(before)} earlier runs" if before else ""
-    if start := start or record.get("gone_on_from_artifact", ""):
+    if start := _start(before) or record.get("gone_on_from_artifact", ""):
         share = record.get("start_share")
         mixed = f"; {share:.0%} of these weights is mixed in again" if share else ""
         facts.append(["Went on from", f"{start}{mixed}"])
-    taught = OmegaConf.select(OmegaConf.create(record), "model.teacher.networks")
-    if taught:
+    if taught := _teachers(record):
         facts.append(["Learned from", f"{taught}, beside the labels"])
     if "seconds" in record:
-        seconds = sum(float(run["seconds"]) for run in [*runs, *before])
-        others = ["the model it went on from"] * ("gone_on_from_artifact" in record)
-        others += ["what it learned from"] * bool(taught)
+        every = _with_those_before(runs)
+        seconds = sum(float(run["seconds"]) for run in every)
+        others = ["the model it went on from"] * any("gone_on_from_artifact" in r for r in every)
+        others += ["what it learned from"] * any(map(_teachers, every))
         without = f", without that of {' and of '.join(others)}" if others else ""
         facts.append(["Time of training", f"{_duration(seconds)}{without}"])
     # The score is one checkpoint's; a mean, or half a start, has another.
@@ -71,8 +74,8 @@ def section(manifest: Manifest) -> str:
 
 {table(header, rows)}
 
-The sets' licences bind whoever uses the model, too. The split goes by lesion: no lesion is in two
-parts. The test part took no part in training, nor in anything that was fitted.
+The sets' licences bind whoever uses the model, too. {_split(evaluation)} The test part took no part
+in training, nor in anything that was fitted.
 
 {table(["", ""], facts)}
 
@@ -88,6 +91,40 @@ difference of a probability was {parity.probability:.1g}, of a heatmap {parity.h
 ```
 
 </details>"""
+
+
+def _split(evaluation: Evaluation | None) -> str:
+    """Whether a lesion may be in two parts of the split."""
+    if evaluation is None or evaluation.split_digest is None:
+        return "The split goes by lesion, where the data tell which one a picture shows."
+    if evaluation.knows_lesions:
+        return "The split goes by lesion: no lesion is in two parts."
+    return (
+        "Which lesion a picture shows is not known: each counts as its own, and pictures of one "
+        "lesion may be in two parts."
+    )
+
+
+def _start(before: Sequence[Mapping[str, Any]]) -> str:
+    if not before:
+        return ""
+    return "an earlier run" if len(before) == 1 else f"the mean of {len(before)} earlier runs"
+
+
+def _with_those_before(runs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What made `runs`, and those that they went on from, and those before these; each once."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for run in runs:
+        for each in (run, *_with_those_before(run.get("gone_on_from", []))):
+            # Several may have gone on from other checkpoints of one run.
+            told = {key: value for key, value in each.items() if key != "checkpoints"}
+            found.setdefault(repr(told), each)
+    return list(found.values())
+
+
+def _teachers(run: Mapping[str, Any]) -> Any:
+    """What is written down about the networks that taught a run; None where there were none."""
+    return OmegaConf.select(OmegaConf.create(dict(run)), "model.teacher.networks")
 
 
 def _size(shown: Mapping[str, PictureSize], name: str) -> list[str]:

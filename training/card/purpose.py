@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from serving.manifest import Manifest
 from training.card import groups
-from training.card.markdown import interval, sentence
+from training.card.markdown import counted, interval, sentence
 from training.labels import MELANOMA
 from training.metrics import Evaluation
 
@@ -61,7 +61,4 @@ def _answer(manifest: Manifest) -> str:
 
 
 def _seen(evaluation: Evaluation) -> str:
-    return (
-        f"Measured on {evaluation.dataset} ({evaluation.pictures} pictures of "
-        f"{evaluation.lesions} lesions):"
-    )
+    return f"Measured on {evaluation.dataset} ({counted(evaluation.pictures, evaluation.lesions)}):"

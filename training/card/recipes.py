@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.card.markdown import DASH, either, interval, signed, table
+from training.card.markdown import DASH, counted, either, interval, signed, table
 from training.comparison import Comparison, RecipeFigures
 
 _MEASURES = {
@@ -32,8 +32,9 @@ def section(comparison: Comparison | None) -> str:
     ]
     lines = [
         "## What helped",
-        f"Recipes were chosen on {comparison.pictures} pictures of {comparison.lesions} lesions of "
-        f"the validation split{elsewhere}, never on the test split. Networks are compared "
+        f"Recipes are compared on the validation split ("
+        f"{counted(comparison.pictures, comparison.lesions)}){elsewhere}, not on the test split. "
+        "Networks are compared "
         f"{_norms(comparison)}before anything was fitted on the calibration split; the decision is "
         "the class whose probability over its prior to the power of "
         f"{comparison.tilt:g} is the largest. After each figure comes how much larger it is than "

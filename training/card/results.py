@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from serving.manifest import Manifest
-from training.card.markdown import either, figure_rows, images, interval, mark, pixels, table
-from training.measures import FEW
+from training.card.markdown import (
+    counted,
+    either,
+    figure_rows,
+    images,
+    interval,
+    mark,
+    pixels,
+    table,
+)
+from training.measures import FEW, FEW_LESIONS
 from training.metrics import ClassFigures, Evaluation
 from training.plots.canvas import Plot
 
@@ -30,12 +39,15 @@ def overall(evaluation: Evaluation) -> str:
     absent = [c.id for c in evaluation.classes if not c.pictures]
     lines = [
         "## Results",
-        f"Measured on **{evaluation.dataset}**: {evaluation.pictures} pictures of "
-        f"{evaluation.lesions} lesions, run from their files through the code that serves. "
-        f"{_size(evaluation)}"
-        f"Intervals hold 95 %; they are drawn {evaluation.resamples} times over lesions, because "
-        "two pictures of one lesion are not two cases.",
+        f"Measured on **{evaluation.dataset}**: "
+        f"{counted(evaluation.pictures, evaluation.lesions)}, run from their files through the "
+        f"code that serves. {_size(evaluation)}Intervals hold 95 %; they are drawn "
+        f"{evaluation.resamples} times over {_drawn(evaluation)} Where all drawings would agree, "
+        f"or an AUC has fewer than {FEW_LESIONS} {evaluation.cases} on a side, they are as wide "
+        "as Clopper and Pearson's for as many.",
     ]
+    if evaluation.remark:
+        lines.append(evaluation.remark)
     if evaluation.left_out:
         lines.append(
             f"Left out: {evaluation.left_out} rows without a readable picture or with a label that "
@@ -65,6 +77,15 @@ def overall(evaluation: Evaluation) -> str:
             ),
         ]
     return "\n\n".join(lines)
+
+
+def _drawn(evaluation: Evaluation) -> str:
+    if evaluation.knows_lesions:
+        return "lesions, because two pictures of one lesion are not two cases."
+    return (
+        "pictures: which lesion a picture shows is not known, and where several show one the "
+        "intervals are too narrow."
+    )
 
 
 def _size(evaluation: Evaluation) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from training.bootstrap import Figure
-from training.card.markdown import DASH, either, interval, signed, table
+from training.card.markdown import DASH, counted, either, interval, signed, table
 from training.metrics import Evaluation
 from training.travel import TravelFigures
 
@@ -48,7 +48,7 @@ def _of_set(figures: TravelFigures, home: str) -> list[str]:
         for each in figures.figures
     ]
     said = [
-        f"{figures.pictures} pictures{_lesions(figures)}: {either(figures.diagnoses, 'and')}.",
+        f"{counted(figures.pictures, figures.lesions)}: {either(figures.diagnoses, 'and')}.",
         figures.remark,
         f"Licence {figures.licence}; {figures.source}.",
     ]
@@ -63,13 +63,6 @@ def _of_set(figures: TravelFigures, home: str) -> list[str]:
         " ".join(part for part in said if part),
         table(["", figures.name, f"{home}, same diagnoses", "larger away by"], rows),
     ]
-
-
-def _lesions(figures: TravelFigures) -> str:
-    """Of how many lesions, where it is known that some have several pictures."""
-    if figures.lesions < figures.pictures:
-        return f" of {figures.lesions} lesions"
-    return ", each counted as another lesion"
 
 
 def _cell(figure: Figure | None, by_chance: float | None) -> str:

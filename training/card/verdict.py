@@ -22,9 +22,9 @@ def section(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot
         "## The verdict",
         "A picture is called suspicious from a malignant probability of "
         f"{percent(figures.threshold, 1)} on. The threshold was chosen to miss few malignant "
-        "lesions at the price of false alarms. It was fitted on the calibration split, like "
-        "everything that is fitted after training: on other lesions than the network learned "
-        "from or are counted here. There it reached a sensitivity of "
+        "lesions at the price of false alarms. It was fitted on the calibration split, like the "
+        "calibration, the offsets, the prediction sets and the other thresholds"
+        f"{_others(evaluation)}. There it reached a sensitivity of "
         f"{point.sensitivity:.3f} ({low:.3f} to {high:.3f}, {point.n} malignant pictures) and a "
         f"specificity of {point.specificity:.3f}.",
         " ".join(_counts(figures)),
@@ -42,6 +42,13 @@ def section(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot
         lines.append(table(["malignant diagnosis", "pictures", "missed", "sensitivity"], rows))
         lines += note(each.pictures for each in figures.diagnoses)
     return "\n\n".join([*lines, *images(plots, "operating_point")])
+
+
+def _others(evaluation: Evaluation) -> str:
+    """That the calibration split is apart, of a report over the test part of the same split."""
+    if evaluation.split_digest is None:
+        return ""
+    return f": on other {evaluation.cases} than the network learned from or are counted here"
 
 
 def _counts(figures: MalignantFigures) -> list[str]:

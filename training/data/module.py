@@ -114,8 +114,8 @@ class CachedSets:
             folder: Of the caches.
             limit: Take no more than about this many pictures of each part (for a fast trial).
             unreadable: Whether pictures that cannot be decoded are an error, or named and left out.
-            duplicates: Whether to leave out of training what is validated, calibrated or tested on
-                under another lesion's name.
+            duplicates: Whether to leave out of a part what is in a later one of `PARTS`, too, under
+                another lesion's name; the test part keeps its own.
 
         Raises:
             DataError: where they are an error, naming them.
@@ -151,14 +151,12 @@ class CachedSets:
         if duplicates:
             self._leave_out_duplicates([open_hashes(c.pixels, c.path) for c in caches])
 
-    def readable(self, pictures: Iterable[LabelledPicture]) -> list[LabelledPicture]:
-        """Those of `pictures` that were not left out because they cannot be decoded."""
-        return [p for p in pictures if (p.source, p.image_id) not in self._unreadable]
+    def kept(self, pictures: Iterable[LabelledPicture]) -> list[LabelledPicture]:
+        """Those of `pictures` that were not left out."""
+        left_out = self._unreadable | self._duplicates
+        return [p for p in pictures if (p.source, p.image_id) not in left_out]
 
     def _leave_out_duplicates(self, hashes: Sequence[Hashes]) -> None:
-        def of(part: Part) -> list[LabelledPicture]:
-            return self.readable(self._parts[part])
-
         def hashed(pictures: Sequence[LabelledPicture]) -> Hashes:
             places = [self._place_of[p.source, p.image_id] for p in pictures]
             return np.array([hashes[index][row] for index, row in places], np.uint64).reshape(-1, 4)
@@ -166,25 +164,24 @@ class CachedSets:
         def groups(pictures: Sequence[LabelledPicture]) -> list[str]:
             return [f"{picture.source} {picture.group}" for picture in pictures]
 
-        shown, held_out = of("train"), [p for part in PARTS if part != "train" for p in of(part)]
-        found = find_known(hashed(shown), groups(shown), hashed(held_out), groups(held_out))
-        self._duplicates = {(shown[i].source, shown[i].image_id) for i in found}
-        if found:
-            named = ", ".join(shown[i].image_id for i in found[:_NAMED_AT_MOST])
-            rest = len(found) - _NAMED_AT_MOST
-            print(
-                f"{len(found)} training pictures are left out, because they are validated, "
-                f"calibrated or tested on as another lesion's: {named}"
-                + (f" and {rest} more" if rest > 0 else ""),
-                file=sys.stderr,
-            )
+        for place, part in enumerate(PARTS[:-1], 1):
+            own = self.listed(part)
+            later = [picture for other in PARTS[place:] for picture in self.listed(other)]
+            found = find_known(hashed(own), groups(own), hashed(later), groups(later))
+            self._duplicates |= {(own[i].source, own[i].image_id) for i in found}
+            if found:
+                named = ", ".join(own[i].image_id for i in found[:_NAMED_AT_MOST])
+                rest = len(found) - _NAMED_AT_MOST
+                print(
+                    f"{len(found)} pictures of the {part} part are left out, because they are in "
+                    f"{' or '.join(PARTS[place:])} as another lesion's: {named}"
+                    + (f" and {rest} more" if rest > 0 else ""),
+                    file=sys.stderr,
+                )
 
     def listed(self, name: Part) -> list[LabelledPicture]:
         """The pictures of a part without those left out; those of extra sets belong to `train`."""
-        listed = self.readable(self._parts[name])
-        if name == "train":
-            listed = [p for p in listed if (p.source, p.image_id) not in self._duplicates]
-        return listed
+        return self.kept(self._parts[name])
 
     def refuse_absent_classes(self) -> None:
         """Makes sure that each class of the model has a picture in every part.

@@ -234,7 +234,7 @@ def test_bad_pictures_fail_or_are_left_out_as_asked(
         return
     cached = decoded()
     assert len(cached.part("train")) == 2
-    assert cached.readable(listed) == [listed[0], *listed[2:]]
+    assert cached.kept(listed) == [listed[0], *listed[2:]]
     assert "1.jpg" in capsys.readouterr().err
 
 

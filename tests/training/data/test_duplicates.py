@@ -64,8 +64,38 @@ def test_what_is_held_out_as_another_lesions_is_left_out_of_training(
     # The picture of one lesion twice is no duplicate: the split keeps lesions together. That two
     # sets call different lesions by one name does not make them one.
     assert shown(look=True) == 3
-    assert "2 training pictures are left out" in (said := capsys.readouterr().err)
+    assert "2 pictures of the train part are left out" in (said := capsys.readouterr().err)
     assert "twin, again" in said
+
+
+def test_what_is_held_out_twice_is_left_out_of_the_earlier_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = [encode(draw_lesion(i, 200, 150)) for i in range(4)]
+    smaller = [saved_again(each, 150, 112, 80) for each in drawn]
+
+    def named(*entries: tuple[str, bytes]) -> list[LabelledPicture]:
+        return [picture(tmp_path / "home", name, f"of {name}", d, "home") for name, d in entries]
+
+    parts: Split = {
+        "train": named(("shown", drawn[0])),
+        "validation": named(("v1", drawn[1]), ("v2", drawn[2]), ("v3", drawn[3])),
+        "calibration": named(("c1", smaller[1]), ("c2", encode(draw_lesion(9, 200, 150)))),
+        "test": named(("t1", saved_again(drawn[1], 400, 300, 60)), ("t2", smaller[2])),
+    }
+    pictures, answers = Pictures(parts, [], [MOLE], []), Answers([MOLE], None)
+    cached = CachedSets(pictures, answers, CROP, tmp_path / "cache", duplicates=True)
+    kept = {part: [p.image_id for p in cached.kept(listed)] for part, listed in parts.items()}
+    assert kept == {
+        "train": ["shown"],
+        "validation": ["v3"],
+        "calibration": ["c2"],
+        "test": ["t1", "t2"],
+    }
+    assert [p.image_id for p in cached.listed("validation")] == ["v3"]
+    said = capsys.readouterr().err
+    assert "2 pictures of the validation part are left out" in said
+    assert "1 pictures of the calibration part are left out, because they are in test" in said
 
 
 def test_hashes_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,26 @@ def test_a_class_may_be_called_by_a_number(tmp_path: Path) -> None:
         read_sets(plain(config.data), seed=0)
 
 
+def test_an_own_table_may_have_its_labels_and_lesions_elsewhere(tmp_path: Path) -> None:
+    names = [f"{label}{number}" for label in ("mole", "wart", "none") for number in range(4)]
+    (tmp_path / "images").mkdir()
+    for name in names:
+        (tmp_path / "images" / f"{name}.jpg").touch()
+    rows = "".join(f"{name},{name[:4].upper()}\n" for name in names)
+    (tmp_path / "table.csv").write_text("image,diagnosis\n" + rows)
+    (tmp_path / "lesions.csv").write_text("image,lesion_id\nmole0,L\n")
+    own = ["data=folder", f"data.root={tmp_path}", "data.labels=table.csv", "data.images=[images]"]
+    with pytest.raises(DataError, match=r"rename it to label, or .* data\.column=NAME"):
+        read_sets(plain(compose("train", tmp_path / "run", *own).data), seed=0)
+    told = ["column=diagnosis", "mapping={mole: naevus, none: null}", "lesions=lesions.csv"]
+    config = compose("train", tmp_path / "run", *own, *(f"data.{each}" for each in told))
+    pictures = read_sets(plain(config.data), seed=0)
+    assert [c.id for c in pictures.classes] == ["WART", "naevus"]
+    read = {p.image_id: p.group for part in pictures.parts.values() for p in part}
+    assert set(read) == set(names[:8])
+    assert read["mole0"] == "L"
+
+
 def test_outlines_are_where_their_folder_is(tmp_path: Path) -> None:
     described = PictureSet(
         name="home", root=str(tmp_path), licence="none", source="drawn", masks="masks"
