@@ -81,7 +81,7 @@ def test_a_set_holds_the_classes_within_their_quantiles(manifest: Manifest) -> N
 def test_a_class_at_its_quantile_as_it_was_found_in_32_bits_is_in_the_set(
     manifest: Manifest,
 ) -> None:
-    chances = np.float32([0.7, 0.1, 0.013, 0.04, 0.09, 0.03, 0.027])
+    chances = np.array([0.7, 0.1, 0.013, 0.04, 0.09, 0.03, 0.027], np.float32)
     quantiles = dict(zip(manifest.class_ids, (1 - chances).tolist(), strict=True))
     conformal = msgspec.structs.replace(manifest.conformal, quantiles=quantiles)
     exact = msgspec.structs.replace(manifest, conformal=conformal)
@@ -173,7 +173,7 @@ def test_a_heatmap_has_the_nearest_of_256_greys(mobilenet: Classifier) -> None:
     prepared = prepare(encode(draw_lesion(1)), mobilenet.manifest.preprocessing)
     levels = [-0.5, 0.49 / 255, 0.51 / 255, 254.6 / 255, 1.5, np.nan]
     outputs = infer(mobilenet, [prepared])
-    drawn = np.full_like(outputs.heatmap[:, :, :1, :6], np.float32(levels))
+    drawn = np.full_like(outputs.heatmap[:, :, :1, :6], np.array(levels, np.float32))
     outputs = Outputs(outputs.probability, drawn, outputs.novelty)
     measures = [measure(prepared)]
     (found,) = read(mobilenet.manifest, ["a"], [prepared], measures, outputs, heatmaps=True)

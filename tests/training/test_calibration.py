@@ -134,7 +134,7 @@ def test_a_quantile_leaves_room_for_one_picture_more(coverage: float, quantile: 
 
 
 def test_a_class_that_is_always_the_likeliest_needs_no_more_than_that() -> None:
-    probability = np.tile(np.float32([0.6, 0.4]), (30, 1))
+    probability = np.tile(np.array([0.6, 0.4], np.float32), (30, 1))
     labels = np.zeros(30, np.int64)
     found = calibration.fit_conformal(probability, labels, ["a", "b"], TARGETS)
     assert found.quantiles == {"a": 0, "b": 1}
