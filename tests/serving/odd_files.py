@@ -137,11 +137,16 @@ def exif_of_numbers(count: int) -> bytes:
     return b"II*\0" + struct.pack("<I", 8) + entry + bytes(4) + bytes(2 * count)
 
 
-def gif_of_comments(count: int) -> bytes:
-    """A GIF with comments of a letter each before its picture."""
+def gif_with(blocks: bytes) -> bytes:
+    """A lesion as GIF with `blocks` before its picture."""
     gif = encode(LESION.convert("P"), "GIF")
     head = 13 + (3 << (gif[10] & 7) + 1)
-    return gif[:head] + b"!\xfe\x01x\0" * count + gif[head:]
+    return gif[:head] + blocks + gif[head:]
+
+
+def gif_of_comments(count: int) -> bytes:
+    """A GIF with comments of a letter each before its picture."""
+    return gif_with(b"!\xfe\x01x\0" * count)
 
 
 def run_length_bmp(width: int, height: int) -> bytes:

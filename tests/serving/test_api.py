@@ -122,6 +122,7 @@ def test_an_unknown_model_is_refused_with_those_that_there_are(client: Client) -
         {"json": {"images": "mole.jpg"}},
         {"data": {"images": "mole.jpg"}},
         {"content": MOLE, "headers": {"content-type": "image/jpeg"}},
+        {"content": MOLE, "headers": {"content-type": "text/plain; boundary=x"}},
     ],
 )
 def test_what_is_no_multipart_form_is_refused(client: Client, request_with: dict[str, Any]) -> None:
@@ -228,6 +229,49 @@ def test_a_part_whose_head_is_too_large_is_refused(client: Client, head: bytes) 
     headers = {"content-type": "multipart/form-data; boundary=x"}
     body = b"--x\r\n" + head + b"\r\n\r\nabc\r\n--x--\r\n"
     problem(client.post(URL, content=body, headers=headers), 431, "header_too_large")
+
+
+def form(*parts: bytes) -> dict[str, Any]:
+    """A multipart form of parts, each from what its head tells on, to be posted."""
+    body = b"".join(b"--x\r\nContent-Disposition: form-data; %b\r\n" % part for part in parts)
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    return {"content": body + b"--x--\r\n", "headers": headers}
+
+
+PICTURE = b'name="images"\r\n\r\n' + MOLE
+
+
+def test_pictures_without_a_name_are_numbered_from_one(client: Client) -> None:
+    answers = predictions(client.post(URL, **form(PICTURE, PICTURE)))
+    assert [answer.image for answer in answers] == ["picture 1", "picture 2"]
+
+
+def test_the_head_of_a_part_may_be_as_large_as_is_set(client: Client) -> None:
+    long = b'name="images"; filename="%b"\r\n\r\n' % (b"a" * 12_000) + MOLE
+    assert len(predictions(client.post(URL, **form(long)))[0].image) == 12_000
+
+
+@pytest.mark.parametrize("text", [b"a" * 1_000, b"\xff\xfe"])
+def test_a_few_words_beside_the_pictures_are_let_pass_in_any_letters(
+    client: Client, text: bytes
+) -> None:
+    note = b'name="note"\r\n\r\n' + text
+    assert len(predictions(client.post(URL, **form(note, PICTURE)))) == 1
+
+
+def test_a_field_of_more_than_a_few_words_is_told_where_pictures_go(client: Client) -> None:
+    note = b'name="note"\r\n\r\n' + b"a" * 1_001
+    details = problem(client.post(URL, **form(note, PICTURE)), 400, "no_file")
+    assert "`note` holds more than a few words" in details.detail
+
+
+def test_a_file_is_refused_as_soon_as_it_is_too_large(client: Client) -> None:
+    largest = PICTURE + bytes(8_000_000 - len(MOLE))
+    assert len(predictions(client.post(URL, **form(largest)))) == 1
+    post = form(largest + b"\0")
+    post["content"] = post["content"].removesuffix(b"--x--\r\n")
+    details = problem(client.post(URL, **post), 413, "too_many_bytes")
+    assert details.detail.startswith("picture 1: The file is larger than 8 MB")
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -30,6 +30,27 @@ def test_one_whose_colours_come_one_after_the_other_keeps_them_too() -> None:
     length = int.from_bytes(data[start + 2 : start + 4], "big")
     only_first = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0"
     assert layout(data[:start] + only_first + data[start + 2 + length :]).coefficient_bytes == 3
+    assert layout(data[:start] + only_first + data[start:]) == Layout(scans=2, coefficient_bytes=3)
+
+
+@pytest.mark.parametrize("marker", [0xC6, 0xCA, 0xCE])
+def test_every_kind_of_progressive_one_counts_as_such(marker: int) -> None:
+    data = encode(LESION, progressive=True)
+    assert layout(data.replace(b"\xff\xc2", bytes((0xFF, marker)))) == layout(data)
+
+
+def test_what_is_told_of_the_frame_behind_a_scan_counts_for_nothing() -> None:
+    data = encode(LESION, progressive=True)
+    grey = b"\xff\xc2\0\x0b\x08\0\x78\0\xa0\x01\x01\x11\0"
+    assert layout(data[:-2] + grey + data[-2:]) == layout(data)
+
+
+def test_factors_of_nought_are_followed() -> None:
+    data = encode(LESION, progressive=True)
+    frame = data.index(b"\xff\xc2")
+    factors = bytearray(data)
+    factors[frame + 11 : frame + 20 : 3] = bytes(3)
+    assert layout(bytes(factors)).coefficient_bytes == 0
 
 
 @pytest.mark.parametrize("scans", [1, 20, 500])
@@ -63,11 +84,16 @@ def test_what_follows_the_picture_is_no_scan_of_it() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xc0\0\x11", b"\xff" * 50])
 def test_what_cannot_be_followed_is_taken_for_the_worst(data: bytes) -> None:
-    assert layout(data).coefficient_bytes == 6
+    assert layout(data) == Layout(scans=1, coefficient_bytes=6)
+
+
+def test_one_without_its_end_is_as_laid_out_as_it_came() -> None:
+    data = encode(LESION, progressive=True)
+    assert layout(data[:-2]) == layout(data)
 
 
 def test_a_jpeg_without_pixels_has_no_scan() -> None:
-    assert layout(b"\xff\xd8\xff\xd9").scans == 0
+    assert layout(b"\xff\xd8\xff\xd9") == Layout(scans=0, coefficient_bytes=0)
 
 
 def test_no_cut_or_change_stops_it() -> None:

@@ -48,6 +48,10 @@ def test_a_limit_of_version_1_counts(tmp_path: Path, limit: str, memory: int) ->
     assert available_memory(write(tmp_path, MACHINE | files)) == memory
 
 
+def test_where_the_system_lists_nothing_the_machines_memory_counts(tmp_path: Path) -> None:
+    assert available_memory(tmp_path) > 100_000_000
+
+
 def test_this_machine_has_some() -> None:
     assert available_memory() > 1_000_000
 

@@ -16,11 +16,14 @@ from serving.pictures import prepare
 from serving.prediction import (
     Prediction,
     decide,
+    infer,
     malignant_probability,
     predict,
     prediction_set,
+    read,
     verdict,
 )
+from serving.quality import measure
 from tests.artifact_factory import SEVEN, SUSPICIOUS_FROM, class_info, make_artifact
 from tests.drawings import (
     HARMLESS_REDNESS,
@@ -75,6 +78,18 @@ def test_a_set_holds_the_classes_within_their_quantiles(manifest: Manifest) -> N
     assert prediction_set(SURE, narrow) == ["df"]
 
 
+def test_a_class_at_its_quantile_as_it_was_found_in_32_bits_is_in_the_set(
+    manifest: Manifest,
+) -> None:
+    chances = np.array([0.7, 0.1, 0.013, 0.04, 0.09, 0.03, 0.027], np.float32)
+    quantiles = dict(zip(manifest.class_ids, (1 - chances).tolist(), strict=True))
+    conformal = msgspec.structs.replace(manifest.conformal, quantiles=quantiles)
+    exact = msgspec.structs.replace(manifest, conformal=conformal)
+    probabilities = dict(zip(manifest.class_ids, chances.tolist(), strict=True))
+    assert any(1 - each > quantiles[id] for id, each in probabilities.items())
+    assert set(prediction_set(probabilities, exact)) == set(manifest.class_ids)
+
+
 def test_a_set_is_never_empty(manifest: Manifest) -> None:
     quantiles = dict.fromkeys(manifest.class_ids, 0.0)
     conformal = msgspec.structs.replace(manifest.conformal, quantiles=quantiles)
@@ -85,6 +100,13 @@ def test_a_set_is_never_empty(manifest: Manifest) -> None:
 def test_the_threshold_itself_is_suspicious(manifest: Manifest) -> None:
     assert verdict(SUSPICIOUS_FROM, manifest) == "suspicious"
     assert verdict(np.nextafter(SUSPICIOUS_FROM, 0), manifest) == "not_suspicious"
+
+
+def test_of_several_operating_points_the_first_decides(manifest: Manifest) -> None:
+    (point,) = manifest.operating_points
+    other = msgspec.structs.replace(point, threshold=0.9)
+    both = msgspec.structs.replace(manifest, operating_points=[point, other])
+    assert verdict(0.5, both) == "suspicious"
 
 
 def test_each_kind_of_picture_gets_its_kind_of_answer(mobilenet: Classifier) -> None:
@@ -135,6 +157,32 @@ def test_a_novelty_that_is_no_number_refuses(artifacts: Path) -> None:
     assert broken.refused
 
 
+def test_a_novelty_at_the_threshold_is_no_stranger(mobilenet: Classifier) -> None:
+    manifest = mobilenet.manifest
+    prepared = prepare(encode(draw_lesion(1)), manifest.preprocessing)
+    outputs = infer(mobilenet, [prepared])
+    measures = [measure(prepared)]
+    at = float(outputs.novelty[0])
+    for threshold, refused in ((at, False), (np.nextafter(at, -1), True)):
+        strict = msgspec.structs.replace(manifest, novelty_threshold=threshold)
+        (found,) = read(strict, ["a"], [prepared], measures, outputs)
+        assert (found.novelty, found.refused) == (at, refused)
+
+
+def test_a_heatmap_has_the_nearest_of_256_greys(mobilenet: Classifier) -> None:
+    prepared = prepare(encode(draw_lesion(1)), mobilenet.manifest.preprocessing)
+    levels = [-0.5, 0.49 / 255, 0.51 / 255, 254.6 / 255, 1.5, np.nan]
+    outputs = infer(mobilenet, [prepared])
+    drawn = np.full_like(outputs.heatmap[:, :, :1, :6], np.array(levels, np.float32))
+    outputs = Outputs(outputs.probability, drawn, outputs.novelty)
+    measures = [measure(prepared)]
+    (found,) = read(mobilenet.manifest, ["a"], [prepared], measures, outputs, heatmaps=True)
+    assert isinstance(found.heatmaps, dict)
+    for uri in found.heatmaps.values():
+        with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+            assert list(image.tobytes()) == [0, 0, 1, 255, 255, 0]
+
+
 def test_heatmaps_come_only_when_asked_for(mobilenet: Classifier) -> None:
     assert "heatmaps" not in msgspec.to_builtins(answer(mobilenet, draw_lesion(1)))
 
@@ -159,3 +207,12 @@ def test_a_batch_is_answered_in_its_order(mobilenet: Classifier) -> None:
     answers = predict(mobilenet, list("abcd"), prepared)
     assert [a.image for a in answers] == list("abcd")
     assert [a.prediction for a in answers] == ["nv", "mel", "nv", "mel"]
+
+
+def test_of_a_batch_each_has_its_own_size_and_warnings(mobilenet: Classifier) -> None:
+    pictures = [draw_lesion(1, 600, 450), draw_flat(500, 700)]
+    prepared = [prepare(encode(p), mobilenet.manifest.preprocessing) for p in pictures]
+    good, flat = predict(mobilenet, ["a", "b"], prepared)
+    assert (good.width, good.height, good.warnings) == (600, 450, [])
+    assert (flat.width, flat.height, flat.warnings) == (500, 700, ["blurred", "small_lesion"])
+    assert (good.model, good.view) == ("mobilenet", prepared[0].view)

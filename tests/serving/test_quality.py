@@ -83,3 +83,46 @@ def test_a_picture_of_one_colour_has_figures() -> None:
     flat = measured(draw_flat())
     assert flat.sharpness == 0
     assert flat.lesion_share == pytest.approx(0, abs=1e-6) or flat.lesion_share == 1
+
+
+def of_levels(*shares: tuple[int, int], size: int = 128) -> Image.Image:
+    """A square whose first pixels have the first level, and so on; the last fills it."""
+    levels = np.full(size * size, shares[-1][0], np.uint8)
+    start = 0
+    for level, count in shares:
+        levels[start : start + count] = level
+        start += count
+    return Image.fromarray(levels.reshape(size, size)).convert("RGB")
+
+
+@pytest.mark.parametrize("dark", [60, 64, 100])
+def test_a_lesion_a_shade_darker_than_its_skin_has_its_share(dark: int) -> None:
+    found = measured(of_levels((dark, 4096), (dark + 4, 0)))
+    assert found.lesion_share == 0.25
+
+
+@pytest.mark.parametrize("count", [82, 328])
+def test_a_tiny_lesion_is_told_from_two_tones_of_skin(count: int) -> None:
+    found = measured(of_levels((20, count), (150, 8100), (165, 0)))
+    assert found.lesion_share == count / 128**2
+
+
+def test_between_two_equally_common_levels_the_median_is_in_the_middle() -> None:
+    found = measured(of_levels((100, 8192), (140, 0)))
+    assert found.luminance == pytest.approx(120 / 255, abs=1 / 256)
+
+
+def test_what_deviates_by_less_than_a_thousandth_is_noise_and_no_contrast() -> None:
+    picture = of_levels((120, 0))
+    picture.putpixel((64, 64), (121, 121, 121))
+    # Of one pixel's laplacian, over a thousandth of white.
+    expected = np.sqrt(20) * 256 / 255 / 126 / 0.256
+    assert measured(picture).sharpness == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("bend", [1, 2, 3])
+def test_brightness_that_bends_evenly_is_no_sharpness(bend: int) -> None:
+    level = (bend * np.arange(9) ** 2).astype(np.uint8)
+    drawn = Image.fromarray(np.tile(level, (9, 1))).convert("RGB")
+    found = measure(prepare(encode(drawn, "PNG"), Preprocessing(fit="squash", size=9)))
+    assert found.sharpness == pytest.approx(0, abs=1e-3)

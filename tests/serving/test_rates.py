@@ -11,19 +11,22 @@ from serving import rates
 from tests.serving.loops import run
 
 
-def test_clients_that_never_return_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clients_that_never_return_are_forgotten_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(rates, "_SWEEP_SECONDS", 0.01)
 
-    async def remembered() -> bool:
+    async def remembered() -> list[str]:
         app = Litestar()
         store = app.stores.get(rates.STORE)
         assert isinstance(store, MemoryStore)
         async with rates.sweeping(app):
             await store.set("client", b"once", expires_in=timedelta(milliseconds=1))
+            await store.set("other", b"once", expires_in=timedelta(minutes=1))
             for _ in range(100):
                 await asyncio.sleep(0.01)
-                if not store._store:
-                    return False
-        return True
+                if "client" not in store._store:
+                    break
+            return list(store._store)
 
-    assert not run(remembered())
+    assert run(remembered()) == ["other"]

@@ -29,6 +29,27 @@ def test_who_finds_no_room_waits_until_a_turn_is_given_back() -> None:
     run(scenario())
 
 
+def test_turns_fill_the_room_to_its_last_byte_and_again_once_some_is_given_back() -> None:
+    async def scenario() -> None:
+        turns = Turns(10, patience=0.1)
+        assert [await turns.take(5), await turns.take(5), await turns.take(1)] == [1, 1, 0]
+        turns.give(5)
+        assert await turns.take(5)
+
+    run(scenario())
+
+
+def test_whoever_waited_behind_one_that_went_away_is_called_where_there_is_room() -> None:
+    async def scenario() -> None:
+        turns = Turns(10, patience=1)
+        assert await turns.take(6)
+        large, small = await asked(turns, 10), await asked(turns, 4)
+        large.cancel()
+        assert await small
+
+    run(scenario())
+
+
 def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
     async def scenario() -> None:
         turns = Turns(10, patience=PATIENCE)

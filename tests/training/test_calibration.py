@@ -1,5 +1,6 @@
 """What is fitted reaches what it was fitted for, on data whose truth is known."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -65,6 +66,12 @@ def test_no_other_decision_gains_more_of_accuracy_and_balanced_accuracy_together
         assert gained(offsets[1] / offsets[0], share) == pytest.approx(best, abs=0.01)
 
 
+def test_the_commonest_class_is_taken_as_it_is_and_an_absent_one_for_half_a_picture() -> None:
+    offsets = calibration.decision_offsets(np.zeros(100, np.int64), 2, 0.3)
+    gains = 0.7 / (2 * 1) + 0.3, 0.7 / (2 * 0.005) + 0.3
+    assert offsets.tolist() == pytest.approx([1, gains[1] / gains[0]])
+
+
 def test_equally_common_classes_need_no_offsets() -> None:
     labels = np.arange(3000) % 3
     assert calibration.decision_offsets(labels, 3, 0.3) == pytest.approx(1)
@@ -89,6 +96,50 @@ def test_the_operating_point_is_the_highest_that_catches_enough() -> None:
     assert point.n == 200
 
 
+@pytest.mark.parametrize(("sensitivity", "missed"), [(0.9, 1), (0.57, 4), (1.0, 0)])
+def test_as_many_may_be_missed_as_the_sensitivity_lets(sensitivity: float, missed: int) -> None:
+    score = np.repeat(np.arange(1, 11) / 10, 2)
+    malignant = np.arange(20) % 2 == 0
+    lesions = [str(i) for i in range(20)]
+    point = calibration.fit_operating_point(score, malignant, lesions, sensitivity)
+    assert point.threshold == score[malignant][missed]
+    assert (point.sensitivity, point.specificity) == (1 - missed / 10, missed / 10)
+    assert point.name == f"sensitivity_{round(100 * sensitivity)}"
+
+
+def test_a_second_picture_of_each_lesion_leaves_the_interval_as_wide() -> None:
+    random = np.random.default_rng(0)
+    malignant, score = np.arange(300) < 100, random.random(300)
+    lesions = [f"{i:03}" for i in range(300)]
+    once = calibration.fit_operating_point(score, malignant, lesions, 0.8)
+    twice = calibration.fit_operating_point(
+        np.repeat(score, 2), np.repeat(malignant, 2), np.repeat(lesions, 2).tolist(), 0.8
+    )
+    assert twice.interval == pytest.approx(once.interval)
+
+
+@pytest.mark.parametrize(
+    ("coverage", "quantile"), [(0.9, 0.99), (0.55, 0.955), (0.99, 0.999), (0.991, 1)]
+)
+def test_a_quantile_leaves_room_for_one_picture_more(coverage: float, quantile: float) -> None:
+    true = np.arange(1, 100) / 1000
+    probability = np.stack([true, np.full(99, 0.5), 0.5 - true], axis=1).astype(np.float32)
+    targets = msgspec.structs.replace(TARGETS, coverage=coverage)
+    labels = np.zeros(99, np.int64)
+    found = calibration.fit_conformal(probability, labels, ["a", "b", "c"], targets)
+    assert found.quantiles["a"] == pytest.approx(quantile)
+    assert found.quantiles["c"] == 1
+    assert found.counts == {"a": 99, "b": 0, "c": 0}
+    assert found.alpha == pytest.approx(1 - coverage)
+
+
+def test_a_class_that_is_always_the_likeliest_needs_no_more_than_that() -> None:
+    probability = np.tile(np.array([0.6, 0.4], np.float32), (30, 1))
+    labels = np.zeros(30, np.int64)
+    found = calibration.fit_conformal(probability, labels, ["a", "b"], TARGETS)
+    assert found.quantiles == {"a": 0, "b": 1}
+
+
 def test_conformal_sets_cover_each_class_on_new_pictures() -> None:
     probability, labels = model(3000, sharpness=2.0, seed=1)
     fresh, truth = model(3000, sharpness=2.0, seed=2)
@@ -106,6 +157,10 @@ def test_rare_classes_share_one_quantile() -> None:
     found = calibration.fit_conformal(probability, labels, ["a", "b", "c"], TARGETS)
     assert found.quantiles["b"] == found.quantiles["c"] != found.quantiles["a"]
     assert found.counts == {"a": 575, "b": 10, "c": 15}
+    few = labels > 0
+    score = 1 - probability[few, labels[few]]
+    score[probability[few].argmax(axis=1) == labels[few]] = 0
+    assert found.quantiles["b"] == np.sort(score)[23]
 
 
 def test_too_few_pictures_for_the_coverage_give_the_whole_set() -> None:
@@ -118,6 +173,8 @@ def test_the_novelty_threshold_accepts_what_it_should() -> None:
     novelty = np.random.default_rng(0).gamma(4, size=2000).astype(np.float32)
     threshold = calibration.fit_novelty_threshold(novelty, 0.95)
     assert np.mean(novelty <= threshold) == pytest.approx(0.95, abs=0.001)
+    few = np.arange(11, dtype=np.float32)
+    assert calibration.fit_novelty_threshold(few, 0.95) == 10
 
 
 def test_quality_warns_of_what_is_rare() -> None:
@@ -126,5 +183,6 @@ def test_quality_warns_of_what_is_rare() -> None:
         for i in range(1000)
     ]
     found = calibration.fit_quality(measures, 0.01)
-    assert sum(each.side < found.min_side for each in measures) <= 10
+    assert found.min_side == 109
+    assert (found.min_luminance, found.min_lesion_share) == (9.2, 9.01)
     assert sum(each.sharpness < found.min_sharpness for each in measures) in (9, 10)

@@ -146,7 +146,21 @@ def test_calibration_error_by_hand() -> None:
     confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.5, 0.5])
     hit = np.array([True, True, False, False, True, True])
     expected = (4 * 0.45 + 2 * 0.5) / 6
-    assert value(calibration_error(confidence, hit), 6) == pytest.approx(expected)
+    measure = calibration_error(confidence, hit)
+    assert value(measure, 6) == pytest.approx(expected)
+    assert drawn(measure, np.array([0, 4, 5]), 6) == pytest.approx((0.05 + 2 * 0.5) / 3)
+
+
+def test_there_are_fifteen_bins_of_equal_width() -> None:
+    edges = np.arange(16) / 15
+    assert bin_of(edges[:-1] + 1e-6).tolist() == list(range(15))
+    assert bin_of(edges[1:] - 1e-6).tolist() == list(range(15))
+
+
+def test_a_class_that_is_never_predicted_counts_and_one_that_is_not_drawn_does_not() -> None:
+    truth, said = np.array([0, 0, 1]), np.array([0, 0, 0])
+    assert value(balanced_accuracy(truth, said), 3) == 0.5
+    assert drawn(balanced_accuracy(truth, said), np.array([0, 1, 1]), 3) == 1
 
 
 def test_a_certain_probability_is_in_the_last_bin() -> None:

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from serving.manifest import Manifest
+from serving.manifest import ClassInfo, Manifest
 from tests.artifact_factory import SEVEN, TWO, make_artifact
 from tests.training.answered import calibrated_predictions
+from training.bootstrap import Bootstrap
+from training.measures import before_likeliest, calibration_error, calibration_error_by_chance
 from training.metrics import evaluate, headline
-from training.predictions import Predictions
+from training.predictions import Diagnosis, Predictions
+from training.scaling import Scaling
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,7 @@ def test_prediction_sets_are_told_by_size_and_diagnosis_with_the_rare_ones_toget
     assert figures.coverage is not None
     assert figures.mean_size is not None
     assert figures.coverage.value == pytest.approx(held.mean())
+    assert figures.alpha == manifest.conformal.alpha
     assert figures.mean_size.value == pytest.approx(sizes.mean())
     assert [share.value for share in figures.sizes] == pytest.approx(
         [(sizes == k).mean() for k in range(1, 8)]
@@ -141,9 +145,104 @@ def test_headline_names_every_figure_of_the_manifest(
     ]
 
 
-def test_of_two_classes_the_three_likeliest_are_not_counted(tmp_path: Path) -> None:
+def test_the_headline_has_the_figures_and_their_intervals(
+    predictions: Predictions, manifest: Manifest
+) -> None:
+    evaluation = evaluate(predictions, manifest, "drawn", resamples=200)
+    assert evaluation.malignant is not None
+    told = {m.name: (m.value, m.low, m.high, m.n) for m in headline(evaluation)}
+    for name in ("auc", "sensitivity", "specificity"):
+        figure = getattr(evaluation.malignant, name)
+        assert told[f"malignant_{name}"] == (figure.value, figure.low, figure.high, figure.n)
+    low, value, high = (told["accuracy"][place] for place in (1, 0, 2))
+    assert low < value < high
+
+
+def test_what_was_measured_is_told_beside_the_figures(manifest: Manifest) -> None:
+    several = calibrated_predictions(600, pictures_per_lesion=3)
+    evaluation = evaluate(
+        several, manifest, "drawn", split_digest="abc", left_out=3, resamples=200, seed=7
+    )
+    assert (evaluation.graph, evaluation.split_digest) == (manifest.digest, "abc")
+    assert (evaluation.dataset, evaluation.left_out, evaluation.seed) == ("drawn", 3, 7)
+    assert (evaluation.pictures, evaluation.lesions) == (600, 200)
+    lesions = np.array(several.groups)
+    for index, each in enumerate(evaluation.classes):
+        assert each.lesions == len(set(lesions[several.truth == index]))
+    assert evaluation.malignant is not None
+    assert evaluation.malignant.benign == (~several.malignant).sum()
+    assert evaluation.malignant.threshold == manifest.operating_points[0].threshold
+
+
+@pytest.mark.parametrize("kind", ["calibration", "uncalibrated"])
+def test_calibration_is_of_the_probabilities_and_of_lesions(manifest: Manifest, kind: str) -> None:
+    several = calibrated_predictions(600, pictures_per_lesion=3)
+    # Whatever is decided.
+    several = msgspec.structs.replace(several, prediction=np.zeros_like(several.truth))
+    found = getattr(evaluate(several, manifest, "drawn", resamples=200), kind)
+    p, temperature = several.probability, manifest.temperature
+    if kind == "uncalibrated":
+        p, temperature = Scaling.of(manifest).undo(p), 1.0
+    bootstrap = Bootstrap(several.groups, 200, 0)
+    hit = p.argmax(axis=1) == several.truth
+    malignant = p[:, [c.malignant for c in SEVEN]].sum(axis=1).clip(0, 1)
+    assert found.temperature == temperature
+    assert found.error == bootstrap.figure(calibration_error(p.max(axis=1), hit), 600, excess=True)
+    assert found.malignant_error == bootstrap.figure(
+        calibration_error(malignant, several.malignant), 600, excess=True
+    )
+    assert found.error_by_chance == calibration_error_by_chance(
+        p.max(axis=1), several.groups, 200, 0, before_likeliest(p)
+    )
+    assert found.malignant_error_by_chance == calibration_error_by_chance(
+        malignant, several.groups, 200, 0
+    )
+    assert found.brier.value == pytest.approx(((p - np.eye(7)[several.truth]) ** 2).sum() / 600)
+    assert found.log_loss.value == pytest.approx(
+        reference.log_loss(several.truth, p, labels=range(7))
+    )
+
+
+def test_diagnoses_are_counted_by_themselves_where_classes_join_them(tmp_path: Path) -> None:
     manifest = make_artifact(tmp_path, name="cnn", classes=TWO)
-    predictions = calibrated_predictions(400, classes=TWO)
+    joined = calibrated_predictions(400, classes=TWO)
+    kinds = [
+        [i for i, c in enumerate(SEVEN) if c.malignant is malignant] for malignant in (False, True)
+    ]
+    number = np.arange(400)
+    diagnosis = np.where(
+        joined.truth == 1, np.take(kinds[1], number % 3), np.take(kinds[0], number % 4)
+    )
+    told = msgspec.structs.replace(
+        joined, diagnosis=diagnosis, diagnoses=[Diagnosis(c.id, c.name, c.malignant) for c in SEVEN]
+    )
+    evaluation = evaluate(told, manifest, "drawn", resamples=200)
+    assert evaluation.malignant is not None
+    counts = {SEVEN[i].id: int((diagnosis == i).sum()) for i in range(7)}
+    assert {each.id: each.pictures for each in evaluation.malignant.diagnoses} == {
+        SEVEN[i].id: counts[SEVEN[i].id] for i in kinds[1]
+    }
+    alone = [each for each in evaluation.conformal.diagnoses if len(each.ids) == 1]
+    assert {each.ids[0]: each.pictures for each in alone} == counts
+    assert len(evaluation.conformal.diagnoses) == 7
+
+
+def test_with_thirty_pictures_a_diagnosis_is_none_of_the_rare_ones(manifest: Manifest) -> None:
+    counts = [30, 29, 100, 100, 100, 21, 20]
+    told = msgspec.structs.replace(
+        calibrated_predictions(400), diagnosis=np.repeat(np.arange(7), counts)
+    )
+    *alone, together = evaluate(told, manifest, "drawn", resamples=200).conformal.diagnoses
+    assert [each.pictures for each in alone] == [30, 100, 100, 100]
+    assert together.ids == [SEVEN[i].id for i in (1, 5, 6)]
+
+
+@pytest.mark.parametrize("classes", [TWO, SEVEN[:3]])
+def test_of_up_to_three_classes_the_three_likeliest_are_not_counted(
+    tmp_path: Path, classes: list[ClassInfo]
+) -> None:
+    manifest = make_artifact(tmp_path, name="cnn", classes=classes)
+    predictions = calibrated_predictions(400, classes=classes)
     assert evaluate(predictions, manifest, "drawn", resamples=200).top3_accuracy is None
 
 

@@ -92,6 +92,20 @@ def test_the_split_stays_what_it_was() -> None:
     assert found == "71275a3ede6e68d42a0723cadeff670737e6c535b51cff9f31392b69432e3dc3"
 
 
+def test_a_split_of_patients_stays_what_it_was() -> None:
+    diagnoses = ["b"] * 4 + ["mc"] * 9 + ["bm"] * 5 + ["abc"] * 5 + ["m"] * 4
+    found = digest(split(of_patients(*diagnoses), seed=1))
+    assert found == "b3fa53fc0a0183dd394b8a458dca7e4787e5fd026d40cc9df5332727cc20fe2c"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_of_the_table_moves_nothing_where_diagnoses_are_equally_common(
+    seed: int,
+) -> None:
+    listed = of_patients(*["bm"] * 6, *["b"] * 4, *["m"] * 4)
+    assert digest(split(listed, seed)) == digest(split(listed[::-1], seed))
+
+
 def test_a_diagnosis_with_too_few_lesions_is_named() -> None:
     with pytest.raises(DataError, match=r"df \(3\)"):
         split(pictures({"nv": 100, "df": 3}), seed=0)
