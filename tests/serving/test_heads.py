@@ -56,7 +56,7 @@ def test_a_file_of_too_many_parts_is_refused(make: Callable[[int], bytes]) -> No
     assert caught.value.reason == "damaged"
 
 
-@pytest.mark.parametrize("parts", MANY.keys() - {"segments between scans"})
+@pytest.mark.parametrize("parts", [name for name in MANY if name != "segments between scans"])
 def test_it_is_refused_before_anything_is_read(parts: str) -> None:
     check(MANY[parts](100))
     with pytest.raises(HeadError):
