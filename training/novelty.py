@@ -74,13 +74,13 @@ class NoveltySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Novelty(nn.Module):
     """The larger of two scores: how far from the training pictures, and how much like bare skin.
 
-    Either is nought for a training picture in the middle and one for one in twenty (the quantile
-    `unit`). The distance is the sum of Mahalanobis distances in several layers (Lee et al., "A
-    Simple Unified Framework for Detecting Out-of-Distribution Samples", NeurIPS 2018), each layer
-    in such a unit of its own, so that none drowns the others: early ones know colour and texture,
-    late ones what makes a lesion. Skin without a lesion lies in between all lesions, where no
-    distance finds it. So a linear discriminant (Fisher, Annals of Eugenics 7, 1936) tells the
-    training pictures from their own corners.
+    Either is nought for a training picture in the middle and one at their quantile `unit`. The
+    distance is the sum of Mahalanobis distances in several layers (Lee et al., "A Simple Unified
+    Framework for Detecting Out-of-Distribution Samples", NeurIPS 2018), each layer in such a unit
+    of its own, so that none drowns the others: early ones know colour and texture, late ones what
+    makes a lesion. Skin without a lesion lies in between all lesions, where no distance finds it.
+    So a linear discriminant (Fisher, Annals of Eugenics 7, 1936) tells the training pictures from
+    their own corners.
     """
 
     skin: Tensor
