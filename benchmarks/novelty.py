@@ -72,13 +72,14 @@ class Seen(NamedTuple):
 class Learned(NamedTuple):
     """What is fitted to: training pictures as they are, augmented, and their corners.
 
-    `shown` are those that the exported score is fitted to, and some copies of them.
+    `shown` are those that the exported score is fitted to, some copies of them, and their corners.
     """
 
     plain: Seen
     augmented: Seen
     bare: Seen
     shown: Seen
+    shown_bare: Seen
 
 
 class Compared(NamedTuple):
@@ -104,9 +105,10 @@ def methods(network: nn.Module, settings: NoveltySettings) -> dict[str, Method]:
     ) -> Method:
         def fit(learned: Learned) -> Score:
             training: Seen = getattr(learned, to)
+            bare = learned.shown_bare if to == "shown" else learned.bare
             groups = [[name] for name in layers] if largest else [[*layers]]
             fitted = [
-                Novelty(_picked(training, each, skin), _picked(learned.bare, each, skin), settings)
+                Novelty(_picked(training, each, skin), _picked(bare, each, skin), settings)
                 for each in groups
             ]
 
@@ -263,18 +265,18 @@ def compare(config: DictConfig) -> Compared:
     preprocessing = read_preprocessing(trained)
     listed = candidate.cached.listed("train")
     fewer = msgspec.structs.replace(settings, pictures=PICTURES, copies=PICTURES // 2)
-    to_novelty = shown_to_novelty(listed, preprocessing, fewer, config.seed)
+    to_novelty = [*shown_to_novelty(listed, preprocessing, fewer, config.seed)]
+
+    def corners(batches: Sequence[Tensor]) -> Seen:
+        numbered = enumerate(tqdm(batches, "corners"))
+        return look(network, (as_input(bare_skin(each, settings, n)) for n, each in numbered))
+
     learned = Learned(
         look(network, tqdm([as_input(each) for each in shown], "as they are")),
         look(network, (augmentation(as_input(each)) for each in tqdm(shown, "augmented"))),
-        look(
-            network,
-            (
-                as_input(bare_skin(each, settings, number))
-                for number, each in enumerate(tqdm(shown, "corners"))
-            ),
-        ),
+        corners(shown),
         look(network, (as_input(each) for each in to_novelty)),
+        corners(to_novelty),
     )
 
     def seen(title: str, files: Sequence[Callable[[], bytes]]) -> Seen:
