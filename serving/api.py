@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import msgspec
 from litestar import get, post
@@ -39,7 +40,7 @@ from serving.problems import (
 )
 from serving.routers import ReadingRouter
 from serving.services import Services
-from serving.uploads import FIELD, read_form
+from serving.uploads import FIELD, Form, read_form
 
 _EXAMPLE = Prediction(
     image="mole.jpg",
@@ -191,8 +192,20 @@ async def post_predictions(
     classifier = find_model(inference, model)
     async with services.admission.enter(request) as entry:
         form = await read_form(request, services.settings, entry)
+        _refuse_parameters(form)
         work = inference.answer_all(classifier, form.uploads, heatmaps=heatmaps)
         return await entry.finish(request.receive, work)
+
+
+def _refuse_parameters(form: Form) -> None:
+    """Refuses a form that asks in vain for what only the address can ask for."""
+    for name in ("model", "heatmaps"):
+        if name in form.fields:
+            raise ProblemError(
+                "malformed_form",
+                f"The form has a field `{name}`. Take it out, and ask for it in the address: "
+                f"/api/v1/predictions?{name}={quote(form.fields[name], safe='')}",
+            )
 
 
 @get(

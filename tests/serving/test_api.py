@@ -4,6 +4,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from typing import Any, get_args
+from urllib.parse import quote
 
 import msgspec
 import numpy as np
@@ -195,6 +196,16 @@ def test_too_many_pictures_are_refused(client: Client) -> None:
     details = problem(client.post(URL, files=files), 413, "too_many_files")
     assert "at most 4" in details.detail
     assert len(predictions(client.post(URL, files=files[:4]))) == 4
+
+
+@pytest.mark.parametrize(("name", "value"), [("model", "c nn"), ("heatmaps", "true")])
+def test_what_the_address_asks_for_is_not_asked_in_the_form(
+    client: Client, name: str, value: str
+) -> None:
+    response = client.post(URL, files=images(("a.jpg", MOLE)), data={name: value})
+    details = problem(response, 400, "malformed_form")
+    assert f"{URL}?{name}={quote(value)}" in details.detail
+    assert len(predictions(client.post(URL, files=images(("a", MOLE)), data={"note": "1"}))) == 1
 
 
 @pytest.mark.parametrize(
