@@ -94,10 +94,22 @@ def test_bare_skin_is_refused_though_it_lies_among_the_lesions() -> None:
     assert np.mean(score(novelty, described(average, skin=lesions[:500])) > 1) < 0.1
 
 
-def test_too_few_pictures_are_refused() -> None:
-    one = described(np.zeros((1, 4)))
+def test_bareness_too_is_nought_in_the_middle_of_the_lesions_and_one_for_one_in_twenty() -> None:
+    random = np.random.default_rng(6)
+    lesions, bare = 5 + random.normal(size=(2, 2000, 8))
+    bare[:, 0] -= 3.0
+    training = described(random.normal(size=(2000, 4)), skin=lesions)
+    novelty = Novelty(training, described(random.normal(size=(2000, 4)), skin=bare), NOVELTY)
+    found = score(novelty, described(np.zeros((2000, 4)), skin=lesions))
+    assert np.mean(found > 0) == pytest.approx(0.5, abs=0.01)
+    assert np.mean(found > 1) == pytest.approx(0.05, abs=0.005)
+
+
+@pytest.mark.parametrize(("lesions", "bare"), [(1, 9), (9, 1)])
+def test_too_few_pictures_are_refused(lesions: int, bare: int) -> None:
+    few, others = (described(np.zeros((count, 4))) for count in (lesions, bare))
     with pytest.raises(ValueError, match="two pictures"):
-        Novelty(one, one, NOVELTY)
+        Novelty(few, others, NOVELTY)
 
 
 def test_bare_skin_is_a_corner_and_nothing_of_the_middle() -> None:
