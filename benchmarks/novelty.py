@@ -340,7 +340,8 @@ def table(config: DictConfig, compared: Compared) -> str:
         "Numbers are blocks of the network; *bare skin* is the discriminant of corners beside the "
         "distance.",
         "The last line is the score that is exported, there fitted to more. Made by "
-        f"`python -m benchmarks.novelty model={config.model.name}`.",
+        f"`python -m benchmarks.novelty model={config.model.name} checkpoint={config.checkpoint} "
+        f"start_share={config.start_share}`.",
         "",
         "| score | " + " | ".join(counts) + " |",
         "|---|" + "---|" * len(counts),
