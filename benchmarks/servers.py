@@ -2,6 +2,7 @@
 
 `python -m benchmarks.servers` starts each server in turn on the same cores, sends it the pictures
 of `benchmarks.pictures` from 1, 8 and 32 clients, and writes a table and a plot beside this file.
+The same command, on the same commit, goes on behind the last whole round of an interrupted one.
 The packages of each stand in an environment of its own, which `make bench` installs. Linux only.
 """
 
@@ -27,6 +28,7 @@ from tqdm import tqdm
 from benchmarks import bare, load, pictures, servers_report
 from benchmarks.load import Sent, Task
 from benchmarks.measured import (
+    ASKED,
     CLIENTS,
     FEWEST,
     LONGER,
@@ -82,6 +84,11 @@ class Bench:
         weights = [sys.executable, "-m", "benchmarks.weights"]
         graph = [str(self._model / "model.onnx"), str(self._weights)]
         subprocess.run([*weights, *graph], check=True, cwd=ROOT)
+
+    @property
+    def rounds_done(self) -> int:
+        """How many rounds have found all their figures."""
+        return len(self.found.cells) // self.cells_a_round
 
     @property
     def _weights(self) -> Path:
@@ -368,23 +375,46 @@ def main(
 ) -> None:
     """Measures every server and writes the table and the plot."""
     used = [int(core) for core in cores.split(",")] if cores else sorted(os.sched_getaffinity(0))
+    begun = out.with_suffix(".part.json")
     with tempfile.TemporaryDirectory() as work:
         try:
             bench = Bench(environments, used, seconds, rounds, Path(work))
-            with tqdm(total=rounds * bench.cells_a_round, unit="figure") as progress:
-                for _ in range(rounds):
+            bench.found = left_by(begun, bench.found)
+            # What takes a minute comes before what takes an hour.
+            if not bench.found.held:
+                click.echo("the first answers, and where time and memory go", err=True)
+                bench.found.starts.clear()
+                bench.starts()
+                bench.found.sizes.clear()
+                bench.sizes()
+                bench.profile()
+                _keep(bench.found, begun)
+            total, done = rounds * bench.cells_a_round, len(bench.found.cells)
+            with tqdm(total=total, initial=done, unit="figure") as progress:
+                for _ in range(bench.rounds_done, rounds):
                     bench.throughput(progress)
-            click.echo("the first answers, and where time and memory go", err=True)
-            bench.starts()
-            bench.profile()
-            bench.sizes()
+                    _keep(bench.found, begun)
             click.echo(f"memory, under {memory_seconds:g} seconds of load", err=True)
             bench.memory(memory_seconds, peer_memory_seconds)
         except BenchmarkError as error:
             raise click.ClickException(str(error)) from error
     # Before the report is written from it, so that nothing is measured twice.
-    out.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(bench.found)))
+    _keep(bench.found, out.with_suffix(".json"))
+    begun.unlink(missing_ok=True)
     servers_report.write(bench.found, out)
+
+
+def left_by(file: Path, begun: Comparison) -> Comparison:
+    """What an interrupted comparison left in `file`, if it was the same as the `begun` one."""
+    if not file.exists():
+        return begun
+    left = msgspec.json.decode(file.read_bytes(), type=Comparison)
+    same = all(getattr(left, name) == getattr(begun, name) for name in ASKED)
+    return left if same else begun
+
+
+def _keep(found: Comparison, file: Path) -> None:
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(found)))
 
 
 if __name__ == "__main__":

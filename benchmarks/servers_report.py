@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import measured
-from benchmarks.measured import CLIENTS, FEWEST, LONGER, RATIO_CLIENTS, Comparison, Estimate
+from benchmarks import estimates
+from benchmarks.estimates import Estimate
+from benchmarks.measured import CLIENTS, FEWEST, LONGER, RATIO_CLIENTS, Cell, Comparison
 from benchmarks.pictures import KINDS, LARGE, MIXTURE
 from benchmarks.systems import BARE, FASTAPI, FLASK, LESIONLENS, NOTHING, SERVERS
 
@@ -81,7 +82,7 @@ def judged(found: Comparison) -> Iterator[Judged]:
         what = f"throughput over the bare limit: {kind}, {RATIO_CLIENTS} clients"
         yield _estimate(what, _ratio(found, BARE, kind), 0.80, 0.95, "x", more=True)
     for kind in KINDS:
-        added = measured.added(*(_cells(found, each, kind, 1) for each in (LESIONLENS.name, BARE)))
+        added = estimates.added(*(_cells(found, each, kind, 1) for each in (LESIONLENS.name, BARE)))
         what = f"added to decode and inference, median: {kind}, 1 client"
         milliseconds = Estimate(1000 * added.value, 1000 * added.error)
         yield _estimate(what, milliseconds, 2, 1, " ms", more=False)
@@ -294,7 +295,7 @@ def _systems(found: Comparison) -> list[str]:
     return [name for name in every if name in there]
 
 
-def _cells(found: Comparison, system: str, kind: str, clients: int) -> list[measured.Cell]:
+def _cells(found: Comparison, system: str, kind: str, clients: int) -> list[Cell]:
     return [
         cell
         for cell in found.cells
@@ -303,7 +304,7 @@ def _cells(found: Comparison, system: str, kind: str, clients: int) -> list[meas
 
 
 def _rate(found: Comparison, system: str, kind: str, clients: int) -> Estimate:
-    return measured.rate(_cells(found, system, kind, clients))
+    return estimates.rate(_cells(found, system, kind, clients))
 
 
 def _ratio(found: Comparison, other: str, kind: str) -> Estimate:
@@ -311,18 +312,18 @@ def _ratio(found: Comparison, other: str, kind: str) -> Estimate:
     ours, theirs = (
         _cells(found, system, kind, RATIO_CLIENTS) for system in (LESIONLENS.name, other)
     )
-    return measured.ratio(ours, theirs)
+    return estimates.ratio(ours, theirs)
 
 
 def _median(found: Comparison, system: str, kind: str) -> Estimate:
-    return measured.median(_cells(found, system, kind, 1))
+    return estimates.median(_cells(found, system, kind, 1))
 
 
 def _told(found: Comparison, system: str, kind: str, clients: int) -> str:
     cells = _cells(found, system, kind, clients)
     if not cells:
         return ""
-    rate = measured.rate(cells)
+    rate = estimates.rate(cells)
     refused = sum(cell.sent.refused for cell in cells)
     digits = 0 if rate.value >= 100 else 1
     told = f"{rate.value:.{digits}f} ± {rate.error:.{digits}f}"

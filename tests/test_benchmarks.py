@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
 import torch
 
 from benchmarks import graphs, load, nothing
+from benchmarks.estimates import added, median, rate, ratio
 from benchmarks.graphs import FLOAT, INTEGERS, STORED, TORCH, WASM, Measured
 from benchmarks.load import Answered, Task
-from benchmarks.measured import Cell, added, median, rate, ratio
+from benchmarks.measured import Cell, Comparison, Held
 from benchmarks.overload import Burst, Heads, told
 from benchmarks.processes import free_port
+from benchmarks.servers import left_by
 from benchmarks.servers_report import Judged
 from serving import manifest as contract
 from serving.pictures import fit
@@ -150,6 +155,26 @@ def test_ratios_and_differences_are_of_a_round_by_itself() -> None:
     theirs = rounds([0.1] * 50, [0.3] * 100, [0.2] * 75)
     assert (ratio(ours, theirs).value, ratio(ours, theirs).error) == pytest.approx((2, 0))
     assert (added(ours, theirs).value, added(ours, theirs).error) == pytest.approx((0.1, 0))
+
+
+def test_an_interrupted_comparison_goes_on_where_it_is_the_same(tmp_path: Path) -> None:
+    begun = Comparison(
+        machine="a machine", cores=3, generator_core=True, seconds=2.0, rounds=5, versions="abc"
+    )
+    file = tmp_path / "part.json"
+    assert left_by(file, begun) is begun
+    kept = msgspec.structs.replace(begun, cells=rounds([0.1] * 3), held=[Held("numpy", 1)])
+    file.write_bytes(msgspec.json.encode(kept))
+    assert left_by(file, begun) == kept
+    other = msgspec.structs.replace(begun, versions="def")
+    assert left_by(file, other) is other
+
+
+def test_where_the_milliseconds_go_is_told_without_what_only_training_installs() -> None:
+    absent = "import sys; sys.modules.update(dict.fromkeys(('scipy', 'torch', 'training')))"
+    run = [sys.executable, "-c", f"{absent}; import benchmarks.spent"]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=CHECKOUT, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_round_without_an_answer_makes_no_ratio() -> None:
