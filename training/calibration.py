@@ -87,13 +87,19 @@ def fit_conformal(
     Sadinle, Lei, Wasserman, JASA 114 (2019); Vovk, "Conditional validity of inductive conformal
     predictors", ACML 2012. Sets always hold the likeliest class, whose score is therefore nought:
     without that, they would hold the truth more often than asked for, and be longer. Classes with
-    few calibration pictures share one quantile.
+    few calibration pictures share one quantile. Where they are too few together for any, it is that
+    of the next larger classes with them: a quantile of 1 would put them into every set.
     """
     score = 1 - probability[np.arange(len(labels)), labels]
     score[probability.argmax(axis=1) == labels] = 0
     counts = np.bincount(labels, minlength=len(ids))
     few = counts < targets.least_pictures
-    pooled = _quantile(score[few[labels]], targets.coverage)
+    pool = few.copy()
+    for larger in np.argsort(counts, kind="stable"):
+        if _rank(counts[pool].sum(), targets.coverage) <= counts[pool].sum():
+            break
+        pool[larger] = True
+    pooled = _quantile(score[pool[labels]], targets.coverage)
     return Conformal(
         method="class_conditional_lac",
         alpha=round(1 - targets.coverage, 6),
@@ -107,8 +113,12 @@ def fit_conformal(
 
 def _quantile(scores: npt.NDArray[np.float32], coverage: float) -> float:
     """The smallest score with ceil((n + 1) coverage) at or below it; 1 where n is too small."""
-    rank = math.ceil((len(scores) + 1) * coverage - 1e-9)
+    rank = _rank(len(scores), coverage)
     return 1.0 if rank > len(scores) else float(np.sort(scores)[rank - 1])
+
+
+def _rank(count: int, coverage: float) -> int:
+    return math.ceil((count + 1) * coverage - 1e-9)
 
 
 def fit_novelty_threshold(novelty: npt.NDArray[np.float32], accepted: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -51,7 +52,9 @@ def fit(probability: Floats, labels: npt.NDArray[np.int64], least_pictures: int)
     One temperature leaves it as it is when a class is told too rarely or too often as a whole,
     which is what label smoothing does to rare ones; a bias does not. So that none is fitted to a
     handful of pictures, the smallest classes share one, as many as it takes for `least_pictures`
-    of them; where all classes share it, there is none. The biases' mean is zero.
+    of them; where all classes share it, there is none. The biases' mean is zero. So that few
+    pictures which are all told right do not make it certain, the temperature's logarithm has a
+    normal prior around nought, of variance one half: it weighs as much as a picture or two.
     Alexandari, Kundaje, Shrikumar, "Maximum Likelihood with Bias-Corrected Calibration is
     Hard-To-Beat at Label Shift Adaptation", ICML 2020.
     """
@@ -63,11 +66,14 @@ def fit(probability: Floats, labels: npt.NDArray[np.int64], least_pictures: int)
     shares = shares[:, shares.any(axis=0)] if shares.any(axis=0).sum() > 1 else shares[:, :0]
 
     def loss(values: Doubles) -> tuple[float, Doubles]:
-        """The mean negative log-likelihood, which is convex, and its gradient."""
+        """The mean negative log-posterior, and its gradient."""
         given = _log_softmax(values[0] * logits + shares @ values[1:])
         excess = (np.exp(given) - truth) / len(labels)
-        gradient = np.concatenate([[np.sum(excess * logits)], shares.T @ excess.sum(axis=0)])
-        return float(-np.sum(given * truth)) / len(labels), gradient
+        sharpness, prior = values[0], math.log(values[0]) / len(labels)
+        by_sharpness = np.sum(excess * logits) + 2 * prior / sharpness
+        gradient = np.concatenate([[by_sharpness], shares.T @ excess.sum(axis=0)])
+        likelihood = float(np.sum(given * truth)) / len(labels)
+        return prior * math.log(sharpness) - likelihood, gradient
 
     bounds = [_SHARPNESSES, *[(-_LARGEST_BIAS, _LARGEST_BIAS)] * shares.shape[1]]
     start = np.concatenate([[1.0], np.zeros(shares.shape[1])])

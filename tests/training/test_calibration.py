@@ -128,7 +128,8 @@ def test_a_quantile_leaves_room_for_one_picture_more(coverage: float, quantile: 
     labels = np.zeros(99, np.int64)
     found = calibration.fit_conformal(probability, labels, ["a", "b", "c"], targets)
     assert found.quantiles["a"] == pytest.approx(quantile)
-    assert found.quantiles["c"] == 1
+    # Of the others there is none, so they take hers.
+    assert found.quantiles["b"] == found.quantiles["c"] == found.quantiles["a"]
     assert found.counts == {"a": 99, "b": 0, "c": 0}
     assert found.alpha == pytest.approx(1 - coverage)
 
@@ -137,7 +138,7 @@ def test_a_class_that_is_always_the_likeliest_needs_no_more_than_that() -> None:
     probability = np.tile(np.array([0.6, 0.4], np.float32), (30, 1))
     labels = np.zeros(30, np.int64)
     found = calibration.fit_conformal(probability, labels, ["a", "b"], TARGETS)
-    assert found.quantiles == {"a": 0, "b": 1}
+    assert found.quantiles == {"a": 0, "b": 0}
 
 
 def test_conformal_sets_cover_each_class_on_new_pictures() -> None:
@@ -161,6 +162,19 @@ def test_rare_classes_share_one_quantile() -> None:
     score = 1 - probability[few, labels[few]]
     score[probability[few].argmax(axis=1) == labels[few]] = 0
     assert found.quantiles["b"] == np.sort(score)[23]
+
+
+def test_a_rare_class_alone_among_common_ones_is_not_in_every_set() -> None:
+    probability, labels = model(301)
+    labels = np.where(np.arange(301) < 1, 2, np.where(np.arange(301) < 100, 1, 0))
+    found = calibration.fit_conformal(probability, labels, ["a", "b", "c"], TARGETS)
+    score = 1 - probability[np.arange(301), labels]
+    score[probability.argmax(axis=1) == labels] = 0
+    # Of one picture there is no quantile: it takes that of the smaller of the others with it.
+    assert found.quantiles["c"] == np.sort(score[labels > 0])[90]
+    # Which keeps its own.
+    assert found.quantiles["b"] == np.sort(score[labels == 1])[89]
+    assert found.counts == {"a": 201, "b": 99, "c": 1}
 
 
 def test_too_few_pictures_for_the_coverage_give_the_whole_set() -> None:
