@@ -40,6 +40,7 @@ _ISIC_NAMES = {"ak": "akiec"}
 _ISIC_COLUMNS = frozenset({*DIAGNOSES, *_ISIC_NAMES, "scc", "unk"})
 _NAMES = ("image", "file", "image_id", "image_name", "isic_id")
 _GROUPS = ("lesion_id", "group", "patient_id")
+"""Columns that tell which pictures belong together, the finest first."""
 # As HAM10000 and the ISIC archive call them.
 _BACKGROUND = {
     "sex": ("sex",),
@@ -487,8 +488,9 @@ def _as_diagnosis(written: str, label: str) -> str | None:
 
 
 def _read_table(labels: Path, column: str | None) -> _Table:
-    columns, cells = _read_cells(labels)
-    read_row, vocabulary = _format(labels, columns, column)
+    columns, iterated = _read_cells(labels)
+    cells = list(iterated)
+    read_row, vocabulary = _format(labels, columns, column, _grouping(columns, cells))
     known = {
         kind: columns.index(written)
         for kind, names in _BACKGROUND.items()
@@ -549,13 +551,29 @@ def _cut(header: str, delimiter: str) -> tuple[bool, int]:
     return not {_caseless(cell.strip()) for cell in cells}.isdisjoint(_NAMES), len(cells)
 
 
+def _grouping(columns: list[str], rows: Sequence[list[str]]) -> Callable[[list[str]], str]:
+    """From a row to its group, empty where none is known.
+
+    That is its cell in the finest of `_GROUPS`. Where a row has only a coarser one, that one is
+    taken for all rows that have it: of a patient whose lesions have names only here and there, some
+    pictures would otherwise be in one part of the split, and some in another.
+    """
+    groups = [columns.index(c) for c in _GROUPS if c in columns]
+    first = {next((i for i, at in enumerate(groups) if row[at]), 0) for row in rows}
+    coarsest = max(first, default=0)
+    ordered = [*groups[coarsest:], *groups[:coarsest]]
+    return lambda cells: next((cells[at] for at in ordered if cells[at]), "")
+
+
 def _format(
-    labels: Path, columns: list[str], column: str | None
+    labels: Path,
+    columns: list[str],
+    column: str | None,
+    group_of: Callable[[list[str]], str],
 ) -> tuple[Callable[[list[str]], _Row], Sequence[str] | None]:
     """How to read a row and which labels it may have, told by the header's `columns`."""
     at = {column: index for index, column in enumerate(columns)}
     name = next((at[c] for c in _NAMES if c in at), -1)
-    groups = [at[c] for c in _GROUPS if c in at]
     labelled = at.get(_caseless(column) if column else "label")
     if column is not None and labelled is None:
         raise DataError(f"{labels}: has no column {column}; it has {', '.join(columns)}.")
@@ -563,7 +581,7 @@ def _format(
         return lambda cells: _Row(
             cells[name],
             cells[labelled] or None,
-            next((cells[group] for group in groups if cells[group]), ""),
+            group_of(cells),
         ), None
     if {"lesion_id", "image_id", "dx"} <= set(columns):
         id, dx, lesion = at["image_id"], at["dx"], at["lesion_id"]

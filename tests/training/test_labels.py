@@ -197,12 +197,24 @@ def test_labels_in_another_column_are_read_as_the_mapping_says(tmp_path: Path) -
     mapping = {"Benign": "benign", "malignant": "malignant", "indeterminate": None, "": None}
     found = read_labels(labels, [images], "isic", column="Diagnosis_1", mapping=mapping)
     assert summary(found) == [
-        ("ISIC_0", "benign", "IL_1"),
+        ("ISIC_0", "benign", "IP_1"),
         ("ISIC_1", "malignant", "IP_1"),
         ("ISIC_4", "benign", "ISIC_4"),
     ]
     assert found[0].background == Background(sex="male", age=60, site="anterior torso")
     assert "has no column dx" in error(labels, images, column="dx")
+
+
+def test_where_a_lesion_has_no_name_patients_are_what_belongs_together(tmp_path: Path) -> None:
+    images = pictures(tmp_path / "images", *(f"{i}.jpg" for i in range(5)))
+    rows = ["0,m,IP_7,IL_1", "1,m,IP_7,IL_2", "2,n,IP_8,IL_3", "3,n,,IL_4"]
+    header = "image,label,patient_id,lesion_id"
+    unnamed = "4,n,IP_7,"
+    all_named = table(tmp_path, "\n".join([header, *rows, f"{unnamed}IL_5"]))
+    named = read_labels(all_named, [images], "set")
+    assert [p.group for p in named] == ["IL_1", "IL_2", "IL_3", "IL_4", "IL_5"]
+    some = read_labels(table(tmp_path, "\n".join([header, *rows, unnamed])), [images], "set")
+    assert [p.group for p in some] == ["IP_7", "IP_7", "IP_8", "IL_4", "IP_7"]
 
 
 def test_the_lesions_may_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
