@@ -18,6 +18,7 @@ from training.finished import (
     load_network,
     read_config,
     refuse_more_sets,
+    resize,
     runs_of,
     sets_of,
 )
@@ -68,9 +69,7 @@ def open_candidate(config: DictConfig) -> Candidate:
     checkpoints = checkpoint_files(run, plain(config.checkpoint))
     others = [other for other in runs_of(checkpoints, history.split_digest) if other != run]
     refuse_more_sets(others, sets_of(trained))
-    resized = config.size not in (None, trained.model.preprocessing.size)
-    if resized:
-        trained.model.preprocessing.size = config.size
+    resized = resize(trained, config.size)
     network = load_network(trained, checkpoints, len(answers.classes), config.start_share)
     cached = decode(trained, pictures, answers)
     if resized:

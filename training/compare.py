@@ -40,6 +40,7 @@ from training.finished import (
     load_network,
     read_config,
     refuse_unfinished,
+    resize,
     runs_of,
     sets_of,
 )
@@ -72,6 +73,7 @@ _TOLD_OF_THE_NEXT = (
     "optimizer.lr",
     "teacher.networks",
     "teacher.share",
+    "teacher.views",
     "outline_weight",
 )
 """Choices of one that is compared with its start."""
@@ -209,9 +211,7 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
     first = files[0].parent.parent
     refuse_unfinished(first)
     trained = read_config(first)
-    resized = recipe.size not in (None, trained.model.preprocessing.size)
-    if resized:
-        trained.model.preprocessing.size = recipe.size
+    resized = resize(trained, recipe.size)
     pictures = read_config_sets(trained)
     split_digest = digest(pictures.parts)
     runs = runs_of(files, split_digest)

@@ -80,6 +80,25 @@ def read_config(run: Path) -> DictConfig:
     return trained
 
 
+def resize(trained: DictConfig, size: int | None) -> bool:
+    """Makes `trained` that of a network which is shown `size` pixels; whether it was another's.
+
+    None leaves it as it is.
+
+    Raises:
+        RunError: where the network was made for one size.
+    """
+    if size in (None, trained.model.preprocessing.size):
+        return False
+    if "size" in trained.model.network:
+        raise RunError(
+            f"size={size}: {trained.model.name} was made for {trained.model.network.size} pixels "
+            "and takes no others. Train it with that model.preprocessing.size, or leave size out."
+        )
+    trained.model.preprocessing.size = size
+    return True
+
+
 def model_of(run: Path) -> str:
     """The file of conf/model that `run` was trained with, which model.name need not tell."""
     if (told := run / _HYDRA_FILE).exists():

@@ -125,7 +125,7 @@ def test_a_process_that_dies_ends_the_run_and_the_run_goes_on_from_there(
         ("hydra.run.dir=FILE/run", "FILE/run: cannot be made (Not a directory)"),
         ("cache_dir=FILE/cache", "MB of decoded pictures cannot be written (Not a directory)"),
         ("logger.csv.save_dir=FILE/logs", "Not a directory: 'FILE/logs"),
-        ("model.binary=[]", "answers two classes, a benign and a malignant one"),
+        ("model.binary=[]", "answers two classes: set model.binary to these, in this order"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(

@@ -27,7 +27,7 @@ from training import record, strangers
 from training.data.sets import read_sets
 from training.data.splits import PARTS, Part, digest
 from training.export import FLOAT_FILE, export
-from training.finished import CONFIG_FILE, RunError, find_run
+from training.finished import CONFIG_FILE, RunError, find_run, resize
 from training.graph import ExportError
 from training.labels import DIAGNOSES, DataError
 from training.refit import refit
@@ -614,3 +614,14 @@ def test_a_manifest_reads_back_as_it_was_written(made: Made) -> None:
     _, artifact, manifest = made
     data = (artifact / FILE_NAME).read_bytes()
     assert msgspec.json.decode(data, type=Manifest) == manifest
+
+
+def test_a_network_that_was_made_for_one_size_takes_no_other(tmp_path: Path) -> None:
+    made = compose("train", tmp_path, "model=cnn", "model.preprocessing.size=48")
+    assert not resize(made, None)
+    assert not resize(made, 48)
+    with pytest.raises(RunError, match="size=64: cnn was made for 48 pixels and takes no others"):
+        resize(made, 64)
+    any_size = compose("train", tmp_path, "model=mobilenet", "model.preprocessing.size=48")
+    assert resize(any_size, 64)
+    assert any_size.model.preprocessing.size == 64

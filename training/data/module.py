@@ -24,7 +24,7 @@ from training.data.outlines import Outlines, open_outlines
 from training.data.sampling import PowerSampler, log_prior, prior_shift
 from training.data.sets import Pictures
 from training.data.splits import PARTS, Part
-from training.labels import DataError, LabelledPicture
+from training.labels import BINARY, DataError, LabelledPicture
 
 Batch = tuple[Tensor, Tensor]
 """Pictures `[N, S, S, 3] uint8` and classes `[N] int64`; pictures with their outlines have two more
@@ -330,10 +330,10 @@ class Answers:
         self.classes = list(binary or classes)
         self._index = {c.id: i for i, c in enumerate(classes)}
         if binary is not None:
-            if [c.malignant for c in binary] != [False, True]:
+            if [(c.id, c.malignant) for c in binary] != [(BINARY[0], False), (BINARY[1], True)]:
                 raise DataError(
-                    "A model of malignancy answers two classes, a benign and a malignant one: set "
-                    "model.binary to these, in this order."
+                    "A model of malignancy answers two classes: set model.binary to these, in this "
+                    f"order, with the ids {BINARY[0]} and {BINARY[1]}; their names are yours."
                 )
             if len({c.malignant for c in classes}) < 2:
                 raise DataError(

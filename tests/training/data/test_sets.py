@@ -206,6 +206,11 @@ def test_two_kinds_are_told_by_the_classes_that_they_join(tmp_path: Path) -> Non
     known = read_answers(config, msgspec.structs.replace(pictures, classes=SEVEN)).classes
     assert [msgspec.to_builtins(c) for c in known] == plain(config.model.binary)
 
+    # Before the training, and not when the model is to be measured behind it.
+    config.model.binary[0].id = "harmless"
+    with pytest.raises(DataError, match="with the ids benign and malignant"):
+        read_answers(config, pictures)
+
 
 def lay_out(root: Path, folder: str, tables: dict[str, list[str]], ids: list[str]) -> None:
     for id in ids:
