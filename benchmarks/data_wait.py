@@ -1,9 +1,10 @@
 """How long training waits for its pictures: the memory-mapped cache beside decoding every epoch.
 
 `python -m benchmarks.data_wait model=mobilenet data=ham10000 trainer=cpu` runs the same training
-steps three times in one process: fed from the cache as `training.train` is; fed the usual way, with
-every JPEG decoded anew by one worker process a core; and fed one batch that is there already, which
-is what the network could do at best. It prints a table and writes it beside this file.
+steps four times in one process: fed from the cache, first with memory as glibc deals with it, then
+as `training.train` is; fed the usual way, with every JPEG decoded anew by one worker process a
+core; and fed one batch that is there already, which is what the network could do at best. It prints
+a table and writes it beside this file.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from serving.pictures import prepare
 from training.data.module import Batch
 from training.inputs import as_input
 from training.labels import LabelledPicture
+from training.memory import keep_what_is_freed
 from training.train import (
     read_answers,
     read_config_sets,
@@ -110,7 +112,7 @@ def _stepper(
 
 
 def compare(config: DictConfig) -> list[Timing]:
-    """The three ways, over the training pictures that `config` names."""
+    """The four ways, over the training pictures that `config` names."""
     pictures = read_config_sets(config)
     answers = read_answers(config, pictures)
     device = torch.device("cuda" if config.trainer.accelerator == "gpu" else "cpu")
@@ -127,10 +129,14 @@ def compare(config: DictConfig) -> list[Timing]:
         persistent_workers=True,
     )
     first = next(iter(data.train_dataloader()))
+    cached = "memory-mapped cache"
+    returned = measure(f"{cached}, memory given back each step", data.train_dataloader(), step)
+    keep_what_is_freed()
     return [
         measure("nothing to wait for", [first], step),
-        measure("memory-mapped cache (LesionLens)", data.train_dataloader(), step),
+        measure(f"{cached} (LesionLens)", data.train_dataloader(), step),
         measure("every JPEG decoded each epoch, a worker a core", usual, step),
+        returned,
     ]
 
 

@@ -73,7 +73,6 @@ _TOLD_OF_THE_NEXT = (
     "optimizer.lr",
     "teacher.networks",
     "teacher.share",
-    "teacher.views",
     "outline_weight",
 )
 """Choices of one that is compared with its start."""

@@ -42,6 +42,7 @@ from training.finished import (
 )
 from training.labels import DataError
 from training.learner import Learner
+from training.memory import keep_what_is_freed
 from training.moved import Moved
 from training.start import read_artifact, start_from_artifact
 from training.teacher import Member, Teacher, load_teacher
@@ -352,6 +353,7 @@ def main(config: DictConfig) -> float:
     A job of a sweep raises them instead, so that only this job ends, and returns its score.
     """
     sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
+    keep_what_is_freed()
     try:
         if sweeps and "strategy" in config.trainer:
             raise RunError(
