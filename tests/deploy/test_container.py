@@ -43,5 +43,15 @@ def test_where_nobody_answers_it_fails(nobody: int) -> None:
     assert health({"PORT": str(nobody)}) != 0
 
 
+@pytest.mark.parametrize("name", ["README.md", "deploy/README.md"])
+def test_docker_leaves_the_server_the_time_that_it_takes_to_stop(name: str) -> None:
+    commands = re.findall(r"docker run (?:.*\\\n)*.*", _text(name))
+    assert commands
+    for command in commands:
+        seconds = re.search(r"--stop-timeout (\d+) ", command)
+        assert seconds
+        assert int(seconds[1]) > Settings().drain_seconds
+
+
 def _text(name: str) -> str:
     return (CHECKOUT / name).read_text("utf-8")
