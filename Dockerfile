@@ -37,6 +37,6 @@ WORKDIR /opt/lesionlens
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
-  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + (os.environ.get('LESIONLENS_PORT') or os.environ['PORT']) + '/healthz', timeout=4)"]
+  CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + (os.environ.get('LESIONLENS_PORT') or os.environ['PORT']) + '/healthz', timeout=4)"]
 # PORT is the platform's to say; without a shell between, its signals reach the server.
 CMD ["lesionlens", "serve", "--host", "0.0.0.0"]

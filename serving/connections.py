@@ -33,6 +33,9 @@ Awaited = Literal["a request", "a head", "a body", "an answer", "the end"]
 _LINGER_SECONDS = 5
 """beyond the time for a body, so that whoever reads it may answer first"""
 
+_LAST_SECONDS = 0.5
+"""of a server that ends, for whoever still sends to read that; uvicorn itself waits for one"""
+
 _LONGEST_ANSWER = 1800
 """seconds; enough for the largest file that a page asks for at 60 kbit a second"""
 
@@ -75,6 +78,8 @@ class _Connection(RequestProtocol):
     _awaited: tuple[Awaited, object] | None = None
     """what, and for which request"""
     _began: float = 0
+    _is_last: bool = False
+    """whether the server ends"""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it, too
         super().connection_made(transport)
@@ -86,6 +91,8 @@ class _Connection(RequestProtocol):
             transport.abort()
         elif beyond > 0:
             self.app = _only_probes(self.app, self.note, self.carried)
+            # A probe may need its place, and would be ended where there is none.
+            self.lingers = False
         self._watch()
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -112,6 +119,14 @@ class _Connection(RequestProtocol):
         self._cancel()
         super().connection_lost(exc)
 
+    def shutdown(self) -> None:
+        """Ends the connection, or has it end with the answer that is on its way or just went."""
+        self._is_last = True
+        if self.is_lingering:
+            self._watch()
+        else:
+            super().shutdown()
+
     def _watch(self) -> None:
         """Allows for each part of a request and its answer its time, from when it began."""
         limits = self.limits
@@ -121,6 +136,8 @@ class _Connection(RequestProtocol):
             self._wait_for("a request", limits.idle_seconds)
         elif self.part == "head":
             self._wait_for("a head", limits.header_seconds)
+        elif self.is_lingering and self._is_last:
+            self._wait_for("the end", _LAST_SECONDS)
         elif self.part == "body":
             self._wait_for("a body", limits.body_seconds + _LINGER_SECONDS)
         else:

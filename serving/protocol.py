@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import httptools
@@ -64,6 +65,8 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     received: memoryview
     """what just came: one for all connections of a server, of which each reads it at once"""
     part: Part = "head"
+    lingers: bool = True
+    """whether it stays, behind its last answer, until the body that was answered has come"""
     _answer: AnswerTransport
     _unread: int | None = None
     """bytes of the body that are still to come; None where it comes in chunks"""
@@ -84,6 +87,13 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     def is_idle(self) -> bool:
         """Whether every request that was begun has its answer."""
         return self.part == "head" and not self._has_begun
+
+    @property
+    def is_lingering(self) -> bool:
+        """Whether its last answer is given, and only the rest of a body is still to come."""
+        if self.part != "body" or not self.lingers:
+            return False
+        return bool(self.cycle.response_complete and not self.cycle.keep_alive)
 
     @property
     def _held(self) -> int:
@@ -155,6 +165,8 @@ class RequestProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         if self.part == "body":
             self._has_begun = False
             super().on_message_complete()
+            if self.is_lingering:
+                self.transport.close()
             self.part, self._begun = "head" if self.cycle.response_complete else "answer", 0
 
     def on_response_complete(self) -> None:
@@ -276,9 +288,18 @@ class AnswerTransport(asyncio.Transport):
         return self._transport.is_closing()
 
     def close(self) -> None:
-        """Closes the connection behind what was written."""
+        """Closes the connection behind what was written: our half where a body is still coming.
+
+        What comes and is not read has the system reset the connection, and whoever still sends
+        might never read the answer (RFC 9112, section 9.6).
+        """
         self.flush()
-        self._transport.close()
+        connection = self._transport.get_protocol()
+        if isinstance(connection, RequestProtocol) and connection.is_lingering:
+            with suppress(OSError):  # a client that has gone
+                self._transport.write_eof()
+        else:
+            self._transport.close()
 
 
 def _announced(headers: list[tuple[bytes, bytes]], target: bytes, version: str) -> int | None:

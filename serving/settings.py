@@ -198,6 +198,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 LESIONLENS_ and is almost one of these.
         """
         values = {name: value for name, value in environment.items() if value}
+        # Kubernetes tells every pod where a service `lesionlens` is, in a variable of this name.
+        if values.get(PREFIX + "PORT", "").startswith("tcp://"):
+            del values[PREFIX + "PORT"]
         known = {PREFIX + name.upper(): name for name in cls.__struct_fields__}
         _check_spelling(values, known)
         given: dict[str, object] = {f: values[name] for name, f in known.items() if name in values}

@@ -43,6 +43,11 @@ class Live:
         """A bare connection."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=_PATIENCE)
 
+    def stop(self) -> None:
+        """Has it end; it has told its connections once it listens no more."""
+        self._server.should_exit = True
+        wait_until(lambda: not self._server.servers[0].is_serving())
+
 
 @contextmanager
 def serving(settings: Settings, static: Path | None = None) -> Iterator[Live]:

@@ -20,6 +20,7 @@ MOLE = encode(draw_lesion(1))
 HEAD_SECONDS = 0.3
 ANSWER_SECONDS = 1.0
 LARGE = 20_000_000
+SENT = 5_000_000
 GET = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
 POST = (
     b"POST /api/v1/predictions HTTP/1.1\r\nHost: here\r\n"
@@ -154,6 +155,74 @@ def test_a_body_that_is_sent_too_slowly_is_refused(live: Live) -> None:
     assert f"{ANSWER_SECONDS / 2:g} seconds" in details["detail"]
 
 
+@pytest.mark.parametrize(("why", "told"), [("too_slow", 408), ("draining", 503)])
+def test_whoever_is_refused_while_it_sends_may_send_all_and_reads_why(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, why: str, told: int
+) -> None:
+    monkeypatch.setattr("serving.connections._LINGER_SECONDS", 600)
+    seconds = 0.5 if why == "too_slow" else 600
+    patient = msgspec.structs.replace(settings, port=0, idle_seconds=600, body_seconds=seconds)
+    with serving(patient) as live, live.connect() as connection:
+        if why == "draining":
+            live.app.state.admission.drain()
+        connection.sendall(POST % SENT)
+        assert connection.recv(1, socket.MSG_PEEK)
+        connection.sendall(bytes(SENT))
+        status, headers, details = answer(connection)
+        assert (status, headers["connection"]) == (told, "close")
+        assert details["type"] == f"/api/v1/problems#{why}"
+        # Then there is nothing left to wait for.
+        wait_until(lambda: live.connections == 0)
+
+
+@pytest.mark.parametrize("sent", [b"a", b""], ids=["sends on and on", "sends nothing more"])
+def test_nobody_waits_for_ever_for_the_rest_of_what_is_refused(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr("serving.connections._LINGER_SECONDS", 0.5)
+    hasty = msgspec.structs.replace(
+        settings, port=0, idle_seconds=600, deadline_seconds=600, body_seconds=0.5
+    )
+    with serving(hasty) as live, live.connect() as connection:
+
+        def is_let_go() -> bool:
+            with suppress(ConnectionError):
+                connection.sendall(sent)
+            return live.connections == 0
+
+        connection.sendall(POST % SENT)
+        assert answer(connection)[0] == 408
+        wait_until(is_let_go)
+
+
+@pytest.fixture
+def draining(settings: Settings) -> Iterator[Live]:
+    patient = msgspec.structs.replace(settings, port=0, idle_seconds=600, body_seconds=600)
+    with serving(patient) as live:
+        live.app.state.admission.drain()
+        yield live
+
+
+def test_nor_is_it_cut_off_where_the_server_ends_behind_it(
+    draining: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.connections._LAST_SECONDS", 600)
+    with draining.connect() as connection:
+        connection.sendall(POST % SENT)
+        assert connection.recv(1, socket.MSG_PEEK)
+        draining.stop()
+        connection.sendall(bytes(SENT))
+        assert answer(connection)[0] == 503
+
+
+def test_a_server_that_ends_waits_for_nobody_whom_it_refused(draining: Live) -> None:
+    with draining.connect() as connection:
+        connection.sendall(POST % SENT)
+        assert answer(connection)[0] == 503
+        draining.stop()
+        wait_until(lambda: draining.connections == 0)
+
+
 @pytest.mark.parametrize("where", ["header", "address"])
 def test_a_head_that_is_too_large_is_refused(live: Live, where: str) -> None:
     name = b"a" * 5_000
@@ -197,6 +266,19 @@ def test_a_connection_too_many_is_turned_away(settings: Settings) -> None:
     assert status == 503
     assert headers["retry-after"] == "1"
     assert details["type"] == "/api/v1/problems#overloaded"
+
+
+def test_nor_is_it_kept_until_it_has_sent_all(settings: Settings) -> None:
+    few = msgspec.structs.replace(
+        settings, port=0, max_connections=3, header_seconds=600, idle_seconds=600, body_seconds=600
+    )
+    with serving(few) as live, ExitStack() as waiting:
+        for _ in range(few.max_connections):
+            waiting.enter_context(live.connect())
+        with live.connect() as connection:
+            connection.sendall(POST % SENT)
+            assert answer(connection)[0] == 503
+            wait_until(lambda: live.connections == few.max_connections)
 
 
 @pytest.mark.parametrize("probe", [b"healthz", b"readyz"])

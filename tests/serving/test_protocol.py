@@ -462,6 +462,9 @@ class Written:
     def is_closing(self) -> bool:
         return False
 
+    def get_protocol(self) -> None:
+        return None
+
     def close(self) -> None:
         self.pieces.append(b"(closed)")
 

@@ -136,6 +136,14 @@ def trickle(connection: socket.socket) -> bytes:
     return answer
 
 
+def takes_more(connection: socket.socket) -> bool:
+    """Sends a byte; whether it may be sent."""
+    with suppress(ConnectionError):
+        connection.sendall(b"a")
+        return True
+    return False
+
+
 def test_sigterm_finishes_what_was_taken_and_refuses_the_rest(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -158,8 +166,9 @@ def test_sigterm_finishes_what_was_taken_and_refuses_the_rest(
         assert server.wait() == -signal.SIGTERM
 
 
+@pytest.mark.parametrize("sends_on", [False, True])
 def test_whoever_still_sends_when_its_time_is_over_is_told(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], tmp_path: Path, sends_on: bool
 ) -> None:
     environment["LESIONLENS_DEADLINE_SECONDS"] = "300"
     environment["LESIONLENS_BODY_SECONDS"] = "300"
@@ -176,6 +185,8 @@ def test_whoever_still_sends_when_its_time_is_over_is_told(
             released.touch()
             assert first.result().status_code == 200
             answer = trickle(slow)
+            if sends_on:
+                wait_until(lambda: not takes_more(slow))
         assert server.wait() == -signal.SIGTERM
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nretry-after: 1\r\n" in answer

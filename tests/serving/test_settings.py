@@ -104,6 +104,21 @@ def test_an_empty_variable_is_not_set() -> None:
     assert Settings.from_environment({"LESIONLENS_PORT": "", "PORT": ""}).port == 8000
 
 
+def test_what_kubernetes_tells_of_a_service_of_our_name_is_no_setting() -> None:
+    told = {
+        "LESIONLENS_SERVICE_HOST": "10.96.0.12",
+        "LESIONLENS_SERVICE_PORT": "8000",
+        "LESIONLENS_SERVICE_PORT_HTTP": "8000",
+        "LESIONLENS_PORT": "tcp://10.96.0.12:8000",
+        "LESIONLENS_PORT_8000_TCP": "tcp://10.96.0.12:8000",
+        "LESIONLENS_PORT_8000_TCP_PROTO": "tcp",
+        "LESIONLENS_PORT_8000_TCP_PORT": "8000",
+        "LESIONLENS_PORT_8000_TCP_ADDR": "10.96.0.12",
+    }
+    assert Settings.from_environment(told) == Settings()
+    assert Settings.from_environment({**told, "PORT": "81"}).port == 81
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
