@@ -36,6 +36,17 @@ LATE_MAPS = """
 """
 """reads a heatmap once the picture that cannot be shown is out of the report"""
 
+HOLD_BACK = """
+() => {
+  const { toBlob } = HTMLCanvasElement.prototype;
+  const released = new Promise((resolve) => (window.release = resolve));
+  HTMLCanvasElement.prototype.toBlob = function (...options) {
+    released.then(() => toBlob.apply(this, options));
+  };
+}
+"""
+"""has no part cut out until `release` is called"""
+
 
 def test_a_photo_of_48_megapixels_goes_through_shrunk_and_upright(
     open_page: OpenPage, address: str
@@ -268,6 +279,31 @@ def test_another_part_takes_the_answer_away_and_escape_leaves_it(open_page: Open
     crop.click()
     page.get_by_role("button", name="Whole picture").click()
     expect(page.locator("[data-card=note]")).to_have_text(pixels(600, 450))
+
+
+def test_a_part_that_is_still_being_cut_out_takes_no_other_pictures_dialog(
+    open_page: OpenPage,
+) -> None:
+    page, _ = open_page()
+    page.set_input_files("#file", files=[lesion(name="one.jpg"), lesion(name="other.jpg")])
+    one, other = (page.get_by_label(f"Picture: {name}.jpg") for name in ("one", "other"))
+    crop = one.get_by_role("button", name="Crop", exact=True)
+    crop.click()
+    page.keyboard.press("+")
+    page.evaluate(HOLD_BACK)
+    page.get_by_role("button", name="Use this part").click()
+    expect(crop).to_have_attribute("aria-disabled", "true")
+    expect(crop).to_be_focused()
+    page.keyboard.press("Enter")
+    other.get_by_role("button", name="Crop", exact=True).click()
+    shown = page.locator("[data-crop=image]")
+    before = shown.get_attribute("src")
+    page.evaluate("release()")
+    expect(one.locator("[data-card=note]")).to_contain_text("Cropped from")
+    assert shown.get_attribute("src") == before
+    page.get_by_role("button", name="Use this part").click()
+    expect(other.locator("[data-card=note]")).to_contain_text("Cropped from")
+    expect(crop).to_have_attribute("aria-disabled", "false")
 
 
 def test_a_lesion_that_is_small_in_the_picture_is_offered_to_be_cut_out(
