@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Dialog, expect
@@ -33,9 +34,25 @@ def test_a_dropped_picture_is_answered_wherever_it_is_let_go(
 
 def test_a_pasted_picture_is_answered(open_page: OpenPage) -> None:
     page, _ = open_page()
-    paste(page, lesion())
+    paste(page, "body", lesion())
     expect(page.get_by_alt_text("The picture you chose")).to_be_visible()
     analyse(page)
+
+
+@pytest.mark.parametrize(
+    ("hand_over", "is_left"), [(paste, True), (drop, False)], ids=["pasted", "dropped"]
+)
+def test_what_is_pasted_or_dropped_onto_a_dialog_is_no_picture_to_read(
+    open_page: OpenPage, hand_over: Callable[..., bool], is_left: bool
+) -> None:
+    page, _ = open_page(locale="en-GB")
+    choose(page, lesion())
+    analyse(page)
+    page.get_by_role("button", name="Keep").click()
+    # Left to the browser, a file that is dropped would replace the page.
+    assert hand_over(page, "[data-keep=spot]", lesion(name="cells.png")) == is_left
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#answers [data-card=name]")).to_have_text(["spot.jpg"])
 
 
 def test_a_phone_is_offered_its_camera(open_page: OpenPage) -> None:

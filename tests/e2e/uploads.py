@@ -29,12 +29,14 @@ def choose(page: Page, file: FilePayload) -> None:
     page.set_input_files("#file", files=[file])
 
 
-def drop(page: Page, target: str, *files: FilePayload) -> None:
-    _hand_over(page, target, "drop", files)
+def drop(page: Page, target: str, *files: FilePayload) -> bool:
+    """Returns whether the page left it to the browser."""
+    return _hand_over(page, target, "drop", files)
 
 
-def paste(page: Page, file: FilePayload) -> None:
-    _hand_over(page, "body", "paste", (file,))
+def paste(page: Page, target: str, *files: FilePayload) -> bool:
+    """Returns whether the page left it to the browser."""
+    return _hand_over(page, target, "paste", files)
 
 
 def analyse(page: Page) -> None:
@@ -43,8 +45,11 @@ def analyse(page: Page) -> None:
     page.wait_for_selector("#answers article")
 
 
-def _hand_over(page: Page, target: str, kind: str, files: tuple[FilePayload, ...]) -> None:
-    """Fires the event that the browser fires when files are dropped or pasted."""
+def _hand_over(page: Page, target: str, kind: str, files: tuple[FilePayload, ...]) -> bool:
+    """Fires the event that the browser fires when files are dropped or pasted.
+
+    Returns whether the page left it to the browser.
+    """
     encoded = [
         {
             "name": file["name"],
@@ -53,7 +58,7 @@ def _hand_over(page: Page, target: str, kind: str, files: tuple[FilePayload, ...
         }
         for file in files
     ]
-    page.evaluate(
+    is_left: bool = page.evaluate(
         """([target, kind, files]) => {
             const held = new DataTransfer();
             for (const { name, type, data } of files) {
@@ -64,7 +69,8 @@ def _hand_over(page: Page, target: str, kind: str, files: tuple[FilePayload, ...
             const event = kind === "paste"
                 ? new ClipboardEvent(kind, { ...options, clipboardData: held })
                 : new DragEvent(kind, { ...options, dataTransfer: held });
-            document.querySelector(target).dispatchEvent(event);
+            return document.querySelector(target).dispatchEvent(event);
         }""",
         [target, kind, encoded],
     )
+    return is_left

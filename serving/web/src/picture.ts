@@ -44,8 +44,8 @@ export function listen({ inputs, dropzones }: Entrances, take: (files: File[]) =
   document.addEventListener("dragover", (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    event.dataTransfer.dropEffect = "copy";
-    mark(true);
+    event.dataTransfer.dropEffect = isCovered() ? "none" : "copy";
+    mark(!isCovered());
   });
   document.addEventListener("dragleave", (event) => {
     if (event.relatedTarget === null) mark(false);
@@ -55,13 +55,19 @@ export function listen({ inputs, dropzones }: Entrances, take: (files: File[]) =
     mark(false);
     if (files.length === 0) return;
     event.preventDefault();
-    take(files);
+    if (!isCovered()) take(files);
   });
 
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
-    if (files.length === 0) return;
+    // What is pasted into a dialog's field is its text, though a picture of it may lie beside it.
+    if (files.length === 0 || isCovered()) return;
     event.preventDefault();
     take(files);
   });
+}
+
+/** Whether a dialog lies over the page. */
+function isCovered(): boolean {
+  return document.querySelector("dialog[open]") !== null;
 }
