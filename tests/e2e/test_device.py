@@ -23,7 +23,7 @@ from tests.artifact_factory import make_artifact, make_artifacts, write_graph
 from tests.drawings import SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
 from tests.e2e.conftest import Observer, OpenPage
 from tests.e2e.server import served
-from tests.e2e.uploads import analyse, choose, lesion
+from tests.e2e.uploads import analyse, choose, lesion, stored
 from training import preprocess
 
 PADDED = "padded"
@@ -377,6 +377,19 @@ def test_what_the_browser_cannot_open_is_said_with_what_to_do(open_page: OpenPag
     expect(page.get_by_text("cannot open scan.tiff")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("switch", name="On this device").uncheck()
     analyse(page)
+
+
+def test_a_file_that_is_gone_since_is_not_one_that_the_browser_cannot_open(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    page, _ = open_page()
+    switch_on(page)
+    picture = stored(tmp_path)
+    page.set_input_files("#file", files=[picture])
+    expect(page.get_by_alt_text("The picture you chose")).to_be_visible()
+    picture.unlink()
+    page.click("#analyse")
+    expect(page.get_by_text("can no longer be read")).to_be_visible(timeout=PATIENCE)
 
 
 def test_the_switch_is_remembered_and_what_it_needs_comes_with_the_first_picture(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 from playwright.sync_api import FilePayload, Page
 
@@ -23,6 +24,14 @@ def jpeg(data: bytes, name: str) -> FilePayload:
 
 def text_file() -> FilePayload:
     return {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"not a picture"}
+
+
+def stored(folder: Path) -> Path:
+    """A picture on the disk, which may change while the page holds it."""
+    file = lesion()
+    path = folder / file["name"]
+    path.write_bytes(file["buffer"])
+    return path
 
 
 def choose(page: Page, file: FilePayload) -> None:
