@@ -7,7 +7,7 @@ import json
 import urllib.request
 from email.parser import BytesParser
 from email.policy import HTTP
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -232,6 +232,30 @@ def test_the_pointer_drags_and_the_wheel_zooms_towards_it(open_page: OpenPage) -
     across, down = frame["x"] + 130, frame["y"] + 160
     assert across - zoomed["x"] == pytest.approx(scale * (across - dragged["x"]), abs=1)
     assert down - zoomed["y"] == pytest.approx(scale * (down - dragged["y"]), abs=1)
+
+
+@pytest.mark.parametrize("button", ["right", "left"], ids=["another button", "capture lost"])
+def test_the_picture_does_not_stick_to_a_pointer_that_does_not_drag(
+    open_page: OpenPage, button: Literal["left", "right"]
+) -> None:
+    page, _ = open_page()
+    choose(page, lesion())
+    page.get_by_role("button", name="Crop", exact=True).click()
+    stage, image = page.locator("[data-crop=stage]"), page.locator("[data-crop=image]")
+    stage.evaluate("(stage) => stage.addEventListener('pointerdown', (e) => (window.down = e))")
+    frame = page.locator("[data-crop=frame]").bounding_box()
+    assert frame is not None
+    x, y = frame["x"] + 100, frame["y"] + 100
+    page.mouse.move(x, y)
+    page.mouse.down(button=button)
+    if button == "left":
+        # The capture begins with the first move.
+        page.mouse.move(x + 10, y)
+        stage.evaluate("(stage) => stage.releasePointerCapture(down.pointerId)")
+    before = image.bounding_box()
+    page.mouse.move(x + 40, y)
+    page.mouse.move(x + 60, y)
+    assert image.bounding_box() == before
 
 
 def test_two_fingers_zoom(open_page: OpenPage) -> None:
