@@ -420,12 +420,14 @@ def test_a_form_whose_scripts_have_not_come_sends_nothing(open_page: OpenPage) -
     assert "POST" not in {request.method for request in sent}
 
 
+@pytest.mark.parametrize("script", ["main", "en"])
 def test_a_page_whose_scripts_cannot_be_fetched_is_one_without_scripts(
-    open_page: OpenPage,
+    open_page: OpenPage, script: str
 ) -> None:
     page, observer = open_unkept(open_page)
     observer.forgive("ERR_FAILED")
-    page.route("**/assets/main-*.js", lambda route: route.abort())
+    observer.forgive("Failed to fetch dynamically imported module")
+    page.route(f"**/assets/{script}-*.js", lambda route: route.abort())
     page.reload()
     expect(page.get_by_role("switch", name="On this device")).to_be_hidden()
     expect(page.get_by_text("Drop pictures here")).to_be_hidden()
