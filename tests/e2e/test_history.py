@@ -17,6 +17,7 @@ from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS, draw_lesion, en
 from tests.e2e.conftest import OpenPage
 from tests.e2e.server import served
 from tests.e2e.test_layout import overhang, violations
+from tests.e2e.test_picture import MADE_UP
 from tests.e2e.uploads import analyse, choose, lesion, no_lesion
 
 
@@ -262,6 +263,26 @@ def test_a_file_that_is_no_export_changes_nothing(open_page: OpenPage, data: byt
     page.set_input_files("#import", files=[exported(data)])
     expect(page.get_by_role("alert")).to_contain_text("no export of LesionLens")
     expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
+
+
+def test_of_pixels_that_the_browser_makes_up_the_history_shows_none(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    for _ in range(2):
+        keep(page, "knee")
+    file = exported(export(page).encode())
+    other, _ = open_page(locale="en-GB")
+    other.context.add_init_script(MADE_UP)
+    other.goto("/history")
+    other.set_input_files("#import", files=[file])
+    expect(other.get_by_role("status")).to_have_text("2 brought in, 0 were there already.")
+    thumbnail = other.locator("[data-slot=thumbnail]").first
+    assert thumbnail.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 600
+    other.get_by_role("button", name="Compare").click()
+    other.get_by_label("Show where the model looked").check()
+    for side in ("left", "right"):
+        notes = other.locator(f"[data-side={side}] [data-slot=map-notes]")
+        expect(notes).to_contain_text("The map is left out")
+        expect(other.locator(f"[data-side={side}] canvas")).to_have_js_property("width", 0)
 
 
 def test_a_file_that_breaks_off_midway_brings_in_nothing(open_page: OpenPage) -> None:

@@ -47,6 +47,36 @@ HOLD_BACK = """
 """
 """has no part cut out until `release` is called"""
 
+MADE_UP = """
+{
+  const context = CanvasRenderingContext2D.prototype, canvas = HTMLCanvasElement.prototype;
+  const { getImageData } = context, { toBlob } = canvas;
+  context.getImageData = function (...place) {
+    const given = getImageData.apply(this, place);
+    given.data.forEach((level, i) => (given.data[i] = 255));
+    return given;
+  };
+  canvas.toBlob = function (...options) {
+    const { width, height } = this;
+    toBlob.apply(Object.assign(document.createElement("canvas"), { width, height }), options);
+  };
+}
+"""
+"""gives other pixels than were painted, as browsers do that guard against being recognised"""
+
+BLURRED = """
+{
+  const context = CanvasRenderingContext2D.prototype;
+  const { getImageData } = context;
+  context.getImageData = function (...place) {
+    const given = getImageData.apply(this, place);
+    given.data.forEach((level, i) => (given.data[i] = level + (level < 128 ? 2 : -2)));
+    return given;
+  };
+}
+"""
+"""gives nearly the pixels that were painted"""
+
 
 def test_a_photo_of_48_megapixels_goes_through_shrunk_and_upright(
     open_page: OpenPage, address: str
@@ -328,6 +358,41 @@ def test_a_part_that_is_still_being_cut_out_takes_no_other_pictures_dialog(
     page.get_by_role("button", name="Use this part").click()
     expect(other.locator("[data-card=note]")).to_contain_text("Cropped from")
     expect(crop).to_have_attribute("aria-disabled", "false")
+
+
+def test_of_pixels_that_the_browser_makes_up_none_are_sent_or_shown(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    page.context.add_init_script(MADE_UP)
+    page.goto("/")
+    expect(page.get_by_role("switch", name="On this device")).to_be_disabled()
+    expect(page.locator("#device-note")).to_contain_text("made-up pixels")
+    large = encode(draw_lesion(4, 2000, 1500), "PNG")
+    choose(page, {"name": "large.png", "mimeType": "image/png", "buffer": large})
+    assert send(page) == large
+    page.wait_for_selector("#answers article")
+    section = page.locator("#answers [data-part=map]")
+    expect(section).to_contain_text("The map is left out")
+    expect(section.locator("canvas").locator("visible=true")).to_have_count(0)
+    expect(page.get_by_role("button", name="Print")).to_be_visible()
+    expect(page.get_by_role("button", name="Keep")).to_be_hidden()
+    expect(page.get_by_role("button", name="Crop", exact=True)).to_be_hidden()
+    report = page.locator(".report[data-ready]")
+    expect(report).to_contain_text("The map is left out")
+    expect(report.locator("canvas")).to_have_count(0)
+    assert violations(page) == []
+
+
+def test_of_pixels_that_the_browser_blurs_a_little_all_is_offered(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    page.context.add_init_script(BLURRED)
+    page.goto("/")
+    expect(page.get_by_role("switch", name="On this device")).to_be_enabled()
+    choose(page, lesion())
+    expect(page.get_by_role("button", name="Crop", exact=True)).to_be_visible()
+    analyse(page)
+    expect(page.locator("canvas[data-slot=map]")).to_be_visible()
+    expect(page.get_by_text("The map is left out")).to_be_hidden()
+    expect(page.get_by_role("button", name="Keep")).to_be_visible()
 
 
 def test_a_lesion_that_is_small_in_the_picture_is_offered_to_be_cut_out(

@@ -7,6 +7,7 @@ import {
   type Prediction,
   Problem,
 } from "./api";
+import { givesPixels } from "./canvas";
 import { chooseCut } from "./crop";
 import type { Cut } from "./picture";
 import type { Tone } from "./reading";
@@ -223,7 +224,7 @@ export class Card {
       run.signal.throwIfAborted();
       const date = Date.now();
       const answered = { card: this, picture: picture.file, prediction, model, manifest, date };
-      const crop = this.#whole?.picture.size ? (): void => void this.crop() : null;
+      const crop = this.#isCuttable ? (): void => void this.crop() : null;
       this.#drawn = makeAnswer(prediction, manifest, this.#read.picture, crop);
       this.#slot("answer").replaceChildren(this.#drawn.element);
       this.#answered = answered;
@@ -382,7 +383,7 @@ export class Card {
 
     const picture = this.#read?.picture;
     const seen = picture !== undefined && picture.size !== null;
-    this.#slot("crop").hidden = !this.#whole?.picture.size || busy;
+    this.#slot("crop").hidden = !this.#isCuttable || busy;
     // Not `disabled`: that would take the focus away from whoever cropped it by keyboard.
     this.#slot("crop").setAttribute("aria-disabled", String(this.#isOpening));
     for (const name of ["no-preview", "unseen"])
@@ -405,6 +406,11 @@ export class Card {
     if (size.width === original.width && size.height === original.height) return from;
     const to = fill(words.details.pixels, { ...size });
     return fill(this.#cut ? words.card.cropped : words.card.shrunk, { from, to });
+  }
+
+  /** Whether this browser can cut a part out of the picture. */
+  get #isCuttable(): boolean {
+    return Boolean(this.#whole?.picture.size) && givesPixels();
   }
 
   #urls(): string[] {

@@ -1,3 +1,4 @@
+import { givesPixels } from "./canvas";
 import type { Answered } from "./card";
 import { byId, slot } from "./template";
 import { original, words } from "./words";
@@ -10,7 +11,7 @@ export function offer(answered: Answered): void {
   const keepButton = slot(place, "keep", "keep");
   const kept = slot(place, "kept", "keep");
   const unprinted = slot(place, "unprinted", "keep");
-  keepButton.hidden = answered.card.shown === null;
+  keepButton.hidden = answered.card.shown === null || !givesPixels();
   keepButton.addEventListener("click", () => {
     void askToKeep(answered).then((isKept) => {
       if (!isKept) return keepButton.focus();
