@@ -23,7 +23,7 @@ from tests.artifact_factory import make_artifact, make_artifacts, write_graph
 from tests.drawings import SUSPICIOUS_REDNESS, draw_flat, draw_lesion, encode
 from tests.e2e.conftest import Observer, OpenPage
 from tests.e2e.server import served
-from tests.e2e.uploads import analyse, choose, lesion
+from tests.e2e.uploads import analyse, choose, lesion, stored
 from training import preprocess
 
 PADDED = "padded"
@@ -379,6 +379,19 @@ def test_what_the_browser_cannot_open_is_said_with_what_to_do(open_page: OpenPag
     analyse(page)
 
 
+def test_a_file_that_is_gone_since_is_not_one_that_the_browser_cannot_open(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    page, _ = open_page()
+    switch_on(page)
+    picture = stored(tmp_path)
+    page.set_input_files("#file", files=[picture])
+    expect(page.get_by_alt_text("The picture you chose")).to_be_visible()
+    picture.unlink()
+    page.click("#analyse")
+    expect(page.get_by_text("can no longer be read")).to_be_visible(timeout=PATIENCE)
+
+
 def test_the_switch_is_remembered_and_what_it_needs_comes_with_the_first_picture(
     open_page: OpenPage,
 ) -> None:
@@ -407,12 +420,14 @@ def test_a_form_whose_scripts_have_not_come_sends_nothing(open_page: OpenPage) -
     assert "POST" not in {request.method for request in sent}
 
 
+@pytest.mark.parametrize("script", ["main", "en"])
 def test_a_page_whose_scripts_cannot_be_fetched_is_one_without_scripts(
-    open_page: OpenPage,
+    open_page: OpenPage, script: str
 ) -> None:
     page, observer = open_unkept(open_page)
     observer.forgive("ERR_FAILED")
-    page.route("**/assets/main-*.js", lambda route: route.abort())
+    observer.forgive("Failed to fetch dynamically imported module")
+    page.route(f"**/assets/{script}-*.js", lambda route: route.abort())
     page.reload()
     expect(page.get_by_role("switch", name="On this device")).to_be_hidden()
     expect(page.get_by_text("Drop pictures here")).to_be_hidden()

@@ -17,6 +17,7 @@ from tests.drawings import HARMLESS_REDNESS, SUSPICIOUS_REDNESS, draw_lesion, en
 from tests.e2e.conftest import OpenPage
 from tests.e2e.server import served
 from tests.e2e.test_layout import overhang, violations
+from tests.e2e.test_picture import MADE_UP
 from tests.e2e.uploads import analyse, choose, lesion, no_lesion
 
 
@@ -57,6 +58,53 @@ def test_nothing_is_kept_until_the_person_asks(open_page: OpenPage) -> None:
     expect(page.get_by_role("button", name="Keep")).to_be_focused()
     page.goto("/history")
     expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
+
+
+def test_what_keeps_and_prints_is_here_once_the_network_is_gone(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    page.evaluate("() => { window.print = () => { window.isPrinted = true; }; }")
+    expected: set[str] = set()
+    page.on("request", lambda request: expected.add(request.url))
+    for end in ("requestfinished", "requestfailed"):
+        page.on(end, lambda request: expected.discard(request.url))
+    choose(page, lesion())
+    analyse(page)
+    expect(page.get_by_role("button", name="Keep")).to_be_visible()
+    while expected:
+        page.wait_for_timeout(50)
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Keep").click()
+    page.get_by_role("button", name="Keep in this browser").click()
+    expect(page.get_by_role("link", name="Kept. To your history")).to_be_focused()
+    page.get_by_role("button", name="Print or save as PDF").click()
+    page.wait_for_function("() => window.isPrinted")
+
+
+def test_where_what_keeps_or_prints_does_not_come_the_storage_is_not_blamed(
+    open_page: OpenPage,
+) -> None:
+    page, observer = open_page(locale="en-GB")
+    observer.forgive("ERR_FAILED")
+    for script in ("report", "result"):
+        page.route(f"**/assets/{script}-*.js", lambda route: route.abort())
+    choose(page, lesion())
+    analyse(page)
+    page.get_by_role("button", name="Print or save as PDF").click()
+    expect(page.get_by_role("alert")).to_contain_text("could not be fetched")
+    assert violations(page) == []
+    page.get_by_role("button", name="Keep").click()
+    page.get_by_role("button", name="Keep in this browser").click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("could not be fetched")
+
+
+def test_where_there_is_no_storage_keeping_says_so(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    page.evaluate("() => { IDBFactory.prototype.open = () => { throw new Error(); }; }")
+    choose(page, lesion())
+    analyse(page)
+    page.get_by_role("button", name="Keep").click()
+    page.get_by_role("button", name="Keep in this browser").click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("storage is full")
 
 
 def test_a_kept_result_stays_in_the_browser_and_is_never_sent(open_page: OpenPage) -> None:
@@ -215,6 +263,26 @@ def test_a_file_that_is_no_export_changes_nothing(open_page: OpenPage, data: byt
     page.set_input_files("#import", files=[exported(data)])
     expect(page.get_by_role("alert")).to_contain_text("no export of LesionLens")
     expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
+
+
+def test_of_pixels_that_the_browser_makes_up_the_history_shows_none(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    for _ in range(2):
+        keep(page, "knee")
+    file = exported(export(page).encode())
+    other, _ = open_page(locale="en-GB")
+    other.context.add_init_script(MADE_UP)
+    other.goto("/history")
+    other.set_input_files("#import", files=[file])
+    expect(other.get_by_role("status")).to_have_text("2 brought in, 0 were there already.")
+    thumbnail = other.locator("[data-slot=thumbnail]").first
+    assert thumbnail.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 600
+    other.get_by_role("button", name="Compare").click()
+    other.get_by_label("Show where the model looked").check()
+    for side in ("left", "right"):
+        notes = other.locator(f"[data-side={side}] [data-slot=map-notes]")
+        expect(notes).to_contain_text("The map is left out")
+        expect(other.locator(f"[data-side={side}] canvas")).to_have_js_property("width", 0)
 
 
 def test_a_file_that_breaks_off_midway_brings_in_nothing(open_page: OpenPage) -> None:

@@ -7,7 +7,7 @@ import json
 import urllib.request
 from email.parser import BytesParser
 from email.policy import HTTP
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -35,6 +35,47 @@ LATE_MAPS = """
 }
 """
 """reads a heatmap once the picture that cannot be shown is out of the report"""
+
+HOLD_BACK = """
+() => {
+  const { toBlob } = HTMLCanvasElement.prototype;
+  const released = new Promise((resolve) => (window.release = resolve));
+  HTMLCanvasElement.prototype.toBlob = function (...options) {
+    released.then(() => toBlob.apply(this, options));
+  };
+}
+"""
+"""has no part cut out until `release` is called"""
+
+MADE_UP = """
+{
+  const context = CanvasRenderingContext2D.prototype, canvas = HTMLCanvasElement.prototype;
+  const { getImageData } = context, { toBlob } = canvas;
+  context.getImageData = function (...place) {
+    const given = getImageData.apply(this, place);
+    given.data.forEach((level, i) => (given.data[i] = 255));
+    return given;
+  };
+  canvas.toBlob = function (...options) {
+    const { width, height } = this;
+    toBlob.apply(Object.assign(document.createElement("canvas"), { width, height }), options);
+  };
+}
+"""
+"""gives other pixels than were painted, as browsers do that guard against being recognised"""
+
+BLURRED = """
+{
+  const context = CanvasRenderingContext2D.prototype;
+  const { getImageData } = context;
+  context.getImageData = function (...place) {
+    const given = getImageData.apply(this, place);
+    given.data.forEach((level, i) => (given.data[i] = level + (level < 128 ? 2 : -2)));
+    return given;
+  };
+}
+"""
+"""gives nearly the pixels that were painted"""
 
 
 def test_a_photo_of_48_megapixels_goes_through_shrunk_and_upright(
@@ -223,6 +264,30 @@ def test_the_pointer_drags_and_the_wheel_zooms_towards_it(open_page: OpenPage) -
     assert down - zoomed["y"] == pytest.approx(scale * (down - dragged["y"]), abs=1)
 
 
+@pytest.mark.parametrize("button", ["right", "left"], ids=["another button", "capture lost"])
+def test_the_picture_does_not_stick_to_a_pointer_that_does_not_drag(
+    open_page: OpenPage, button: Literal["left", "right"]
+) -> None:
+    page, _ = open_page()
+    choose(page, lesion())
+    page.get_by_role("button", name="Crop", exact=True).click()
+    stage, image = page.locator("[data-crop=stage]"), page.locator("[data-crop=image]")
+    stage.evaluate("(stage) => stage.addEventListener('pointerdown', (e) => (window.down = e))")
+    frame = page.locator("[data-crop=frame]").bounding_box()
+    assert frame is not None
+    x, y = frame["x"] + 100, frame["y"] + 100
+    page.mouse.move(x, y)
+    page.mouse.down(button=button)
+    if button == "left":
+        # The capture begins with the first move.
+        page.mouse.move(x + 10, y)
+        stage.evaluate("(stage) => stage.releasePointerCapture(down.pointerId)")
+    before = image.bounding_box()
+    page.mouse.move(x + 40, y)
+    page.mouse.move(x + 60, y)
+    assert image.bounding_box() == before
+
+
 def test_two_fingers_zoom(open_page: OpenPage) -> None:
     page, _ = open_page(has_touch=True, is_mobile=True, viewport={"width": 375, "height": 812})
     choose(page, lesion())
@@ -268,6 +333,66 @@ def test_another_part_takes_the_answer_away_and_escape_leaves_it(open_page: Open
     crop.click()
     page.get_by_role("button", name="Whole picture").click()
     expect(page.locator("[data-card=note]")).to_have_text(pixels(600, 450))
+
+
+def test_a_part_that_is_still_being_cut_out_takes_no_other_pictures_dialog(
+    open_page: OpenPage,
+) -> None:
+    page, _ = open_page()
+    page.set_input_files("#file", files=[lesion(name="one.jpg"), lesion(name="other.jpg")])
+    one, other = (page.get_by_label(f"Picture: {name}.jpg") for name in ("one", "other"))
+    crop = one.get_by_role("button", name="Crop", exact=True)
+    crop.click()
+    page.keyboard.press("+")
+    page.evaluate(HOLD_BACK)
+    page.get_by_role("button", name="Use this part").click()
+    expect(crop).to_have_attribute("aria-disabled", "true")
+    expect(crop).to_be_focused()
+    page.keyboard.press("Enter")
+    other.get_by_role("button", name="Crop", exact=True).click()
+    shown = page.locator("[data-crop=image]")
+    before = shown.get_attribute("src")
+    page.evaluate("release()")
+    expect(one.locator("[data-card=note]")).to_contain_text("Cropped from")
+    assert shown.get_attribute("src") == before
+    page.get_by_role("button", name="Use this part").click()
+    expect(other.locator("[data-card=note]")).to_contain_text("Cropped from")
+    expect(crop).to_have_attribute("aria-disabled", "false")
+
+
+def test_of_pixels_that_the_browser_makes_up_none_are_sent_or_shown(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    page.context.add_init_script(MADE_UP)
+    page.goto("/")
+    expect(page.get_by_role("switch", name="On this device")).to_be_disabled()
+    expect(page.locator("#device-note")).to_contain_text("made-up pixels")
+    large = encode(draw_lesion(4, 2000, 1500), "PNG")
+    choose(page, {"name": "large.png", "mimeType": "image/png", "buffer": large})
+    assert send(page) == large
+    page.wait_for_selector("#answers article")
+    section = page.locator("#answers [data-part=map]")
+    expect(section).to_contain_text("The map is left out")
+    expect(section.locator("canvas").locator("visible=true")).to_have_count(0)
+    expect(page.get_by_role("button", name="Print")).to_be_visible()
+    expect(page.get_by_role("button", name="Keep")).to_be_hidden()
+    expect(page.get_by_role("button", name="Crop", exact=True)).to_be_hidden()
+    report = page.locator(".report[data-ready]")
+    expect(report).to_contain_text("The map is left out")
+    expect(report.locator("canvas")).to_have_count(0)
+    assert violations(page) == []
+
+
+def test_of_pixels_that_the_browser_blurs_a_little_all_is_offered(open_page: OpenPage) -> None:
+    page, _ = open_page(locale="en-GB")
+    page.context.add_init_script(BLURRED)
+    page.goto("/")
+    expect(page.get_by_role("switch", name="On this device")).to_be_enabled()
+    choose(page, lesion())
+    expect(page.get_by_role("button", name="Crop", exact=True)).to_be_visible()
+    analyse(page)
+    expect(page.locator("canvas[data-slot=map]")).to_be_visible()
+    expect(page.get_by_text("The map is left out")).to_be_hidden()
+    expect(page.get_by_role("button", name="Keep")).to_be_visible()
 
 
 def test_a_lesion_that_is_small_in_the_picture_is_offered_to_be_cut_out(

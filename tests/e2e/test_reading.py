@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 import pytest
-from playwright.sync_api import Browser, ViewportSize, expect
+from playwright.sync_api import Browser, Route, ViewportSize, expect
 
 from serving.diagnoses import DIAGNOSES
 from serving.problems import from_exception
@@ -83,6 +84,39 @@ def test_the_language_is_switched_and_remembered(
     expect(page.get_by_role("heading", level=1)).to_contain_text("ehrlich gelesen")
     page.goto("/diagnoses")
     expect(page.get_by_role("heading", level=1)).to_have_text("Sieben Diagnosen")
+
+
+@pytest.mark.parametrize("width", [1280, 320])
+def test_a_browser_without_popovers_has_the_menu_in_the_header(
+    open_page: OpenPage, width: int
+) -> None:
+    page, _ = open_page(viewport={"width": width, "height": 800}, locale="en-GB")
+
+    def without(known: str, instead: str, kind: str) -> Callable[[Route], None]:
+        def answer(route: Route) -> None:
+            body = route.fetch().text()
+            assert known in body
+            route.fulfill(body=body.replace(known, instead), content_type=kind)
+
+        return answer
+
+    page.route("**/models", without('id="menu" popover', 'id="menu"', "text/html"))
+    popovers = "selector(:popover-open)"
+    page.route("**/*.css", without(f"not {popovers}", popovers, "text/css"))
+    page.goto("/models")
+    expect(page.locator("[popovertarget=menu]")).to_be_hidden()
+    menu, header, below = (
+        page.locator(part).first.bounding_box() for part in ("#menu", "header", "aside")
+    )
+    assert menu is not None
+    assert header is not None
+    assert below is not None
+    assert header["y"] < menu["y"]
+    assert menu["y"] + menu["height"] < below["y"]
+    assert overhang(page) == []
+    assert violations(page) == []
+    page.get_by_role("link", name="Deutsch").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Die Modelle")
 
 
 def test_the_keyboard_alone_switches_the_language(open_page: OpenPage) -> None:

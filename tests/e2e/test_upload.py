@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Dialog, expect
 
 from tests.e2e.conftest import OpenPage
-from tests.e2e.uploads import analyse, choose, drop, jpeg, lesion, paste, text_file
+from tests.e2e.uploads import analyse, choose, drop, jpeg, lesion, paste, stored, text_file
 
 
 def test_a_chosen_picture_is_shown_and_answered(open_page: OpenPage) -> None:
@@ -33,9 +35,43 @@ def test_a_dropped_picture_is_answered_wherever_it_is_let_go(
 
 def test_a_pasted_picture_is_answered(open_page: OpenPage) -> None:
     page, _ = open_page()
-    paste(page, lesion())
+    paste(page, "body", lesion())
     expect(page.get_by_alt_text("The picture you chose")).to_be_visible()
     analyse(page)
+
+
+@pytest.mark.parametrize(
+    ("hand_over", "is_left"), [(paste, True), (drop, False)], ids=["pasted", "dropped"]
+)
+def test_what_is_pasted_or_dropped_onto_a_dialog_is_no_picture_to_read(
+    open_page: OpenPage, hand_over: Callable[..., bool], is_left: bool
+) -> None:
+    page, _ = open_page(locale="en-GB")
+    choose(page, lesion())
+    analyse(page)
+    page.get_by_role("button", name="Keep").click()
+    # Left to the browser, a file that is dropped would replace the page.
+    assert hand_over(page, "[data-keep=spot]", lesion(name="cells.png")) == is_left
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#answers [data-card=name]")).to_have_text(["spot.jpg"])
+
+
+def test_a_folder_that_is_dropped_is_named_and_the_picture_beside_it_taken(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    folder = tmp_path / "my pictures"
+    folder.mkdir()
+    picture = stored(tmp_path)
+    page, _ = open_page()
+    box = page.locator("#dropzone").bounding_box()
+    assert box is not None
+    mouse = page.context.new_cdp_session(page)
+    held = {"items": [], "files": [str(folder), str(picture)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        at = {"x": box["x"] + 20, "y": box["y"] + 20}
+        mouse.send("Input.dispatchDragEvent", {"type": kind, **at, "data": held})
+    expect(page.get_by_role("alert")).to_contain_text("my pictures is a folder")
+    expect(page.locator("#answers [data-card=name]")).to_have_text(["spot.jpg"])
 
 
 def test_a_phone_is_offered_its_camera(open_page: OpenPage) -> None:
@@ -197,3 +233,16 @@ def test_after_a_lost_connection_the_picture_is_still_there(open_page: OpenPage)
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#answers article")).to_be_visible()
     expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_file_that_is_gone_since_is_not_taken_for_a_lost_connection(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    page, observer = open_page()
+    observer.forgive("ERR_FILE_NOT_FOUND")
+    picture = stored(tmp_path)
+    page.set_input_files("#file", files=[picture])
+    expect(page.get_by_alt_text("The picture you chose")).to_be_visible()
+    picture.unlink()
+    page.click("#analyse")
+    expect(page.get_by_role("alert")).to_contain_text("spot.jpg can no longer be read")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 from playwright.sync_api import FilePayload, Page
 
@@ -25,16 +26,26 @@ def text_file() -> FilePayload:
     return {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"not a picture"}
 
 
+def stored(folder: Path) -> Path:
+    """A picture on the disk, which may change while the page holds it."""
+    file = lesion()
+    path = folder / file["name"]
+    path.write_bytes(file["buffer"])
+    return path
+
+
 def choose(page: Page, file: FilePayload) -> None:
     page.set_input_files("#file", files=[file])
 
 
-def drop(page: Page, target: str, *files: FilePayload) -> None:
-    _hand_over(page, target, "drop", files)
+def drop(page: Page, target: str, *files: FilePayload) -> bool:
+    """Returns whether the page left it to the browser."""
+    return _hand_over(page, target, "drop", files)
 
 
-def paste(page: Page, file: FilePayload) -> None:
-    _hand_over(page, "body", "paste", (file,))
+def paste(page: Page, target: str, *files: FilePayload) -> bool:
+    """Returns whether the page left it to the browser."""
+    return _hand_over(page, target, "paste", files)
 
 
 def analyse(page: Page) -> None:
@@ -43,8 +54,11 @@ def analyse(page: Page) -> None:
     page.wait_for_selector("#answers article")
 
 
-def _hand_over(page: Page, target: str, kind: str, files: tuple[FilePayload, ...]) -> None:
-    """Fires the event that the browser fires when files are dropped or pasted."""
+def _hand_over(page: Page, target: str, kind: str, files: tuple[FilePayload, ...]) -> bool:
+    """Fires the event that the browser fires when files are dropped or pasted.
+
+    Returns whether the page left it to the browser.
+    """
     encoded = [
         {
             "name": file["name"],
@@ -53,7 +67,7 @@ def _hand_over(page: Page, target: str, kind: str, files: tuple[FilePayload, ...
         }
         for file in files
     ]
-    page.evaluate(
+    is_left: bool = page.evaluate(
         """([target, kind, files]) => {
             const held = new DataTransfer();
             for (const { name, type, data } of files) {
@@ -64,7 +78,8 @@ def _hand_over(page: Page, target: str, kind: str, files: tuple[FilePayload, ...
             const event = kind === "paste"
                 ? new ClipboardEvent(kind, { ...options, clipboardData: held })
                 : new DragEvent(kind, { ...options, dataTransfer: held });
-            document.querySelector(target).dispatchEvent(event);
+            return document.querySelector(target).dispatchEvent(event);
         }""",
         [target, kind, encoded],
     )
+    return is_left

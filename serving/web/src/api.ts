@@ -1,3 +1,4 @@
+import { isReadable } from "./picture";
 import { Watch } from "./silence";
 import { fill, isEnglish, translate, words } from "./words";
 
@@ -146,9 +147,16 @@ function post(
     });
     request.addEventListener("progress", () => watch.heard());
     request.addEventListener("load", () => resolve(request));
-    request.addEventListener("error", () => reject(new Problem(words.problem.network)));
+    request.addEventListener("error", () => void problemOfSending(picture).then(reject));
     request.send(body);
   }).finally(() => watch.end());
+}
+
+/** Why `picture` did not get away: browsers do not tell a file that is gone from a network that is. */
+async function problemOfSending(picture: File): Promise<Problem> {
+  const { name } = picture;
+  if (await isReadable(picture)) return new Problem(words.problem.network);
+  return new Problem(fill(words.problem.unreadable, { name }));
 }
 
 async function requestManifest(model: string): Promise<Manifest> {

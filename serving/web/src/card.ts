@@ -7,6 +7,7 @@ import {
   type Prediction,
   Problem,
 } from "./api";
+import { givesPixels } from "./canvas";
 import { chooseCut } from "./crop";
 import type { Cut } from "./picture";
 import type { Tone } from "./reading";
@@ -104,6 +105,7 @@ export class Card {
   /** Settles when the picture is open: a large photo takes a moment to decode. */
   opening: Promise<void>;
 
+  #isOpening = true;
   #state: State = "chosen";
   #answered: Answered | null = null;
   #drawn: DrawnAnswer | null = null;
@@ -222,7 +224,7 @@ export class Card {
       run.signal.throwIfAborted();
       const date = Date.now();
       const answered = { card: this, picture: picture.file, prediction, model, manifest, date };
-      const crop = this.#whole?.picture.size ? (): void => void this.crop() : null;
+      const crop = this.#isCuttable ? (): void => void this.crop() : null;
       this.#drawn = makeAnswer(prediction, manifest, this.#read.picture, crop);
       this.#slot("answer").replaceChildren(this.#drawn.element);
       this.#answered = answered;
@@ -244,16 +246,16 @@ export class Card {
 
   /** Lets a part of the picture be chosen; an answer to another part goes. */
   async crop(): Promise<void> {
-    await this.opening;
-    if (!this.#whole?.picture.size) return;
+    // Nothing is waited for: when it came, another card's dialog might be open.
+    if (this.#isOpening || !this.#whole?.picture.size) return;
     const cut = await chooseCut(this.#whole.picture, this.#cut);
     if (cut === undefined || this.#gone) return;
     this.#run?.abort();
     this.#run = null;
     this.#cut = cut;
     this.#clear();
-    this.#go(cut ? "cropped" : "chosen");
     this.opening = this.#open();
+    this.#go(cut ? "cropped" : "chosen");
   }
 
   /** Takes the card off the page, and gives up what it waits for. */
@@ -267,6 +269,16 @@ export class Card {
   }
 
   async #open(): Promise<void> {
+    this.#isOpening = true;
+    try {
+      await this.#prepare();
+    } finally {
+      this.#isOpening = false;
+      this.#show();
+    }
+  }
+
+  async #prepare(): Promise<void> {
     const cut = this.#cut;
     const prepared =
       cut || !this.#whole ? await prepare(this.file, this.#desk.leastSide, cut) : this.#whole;
@@ -275,7 +287,6 @@ export class Card {
     if (!cut) this.#whole = prepared;
     this.#read = prepared;
     for (const url of before) if (!this.#urls().includes(url)) URL.revokeObjectURL(url);
-    this.#show();
   }
 
   /** Adds to an answer what it need not wait for. */
@@ -372,7 +383,9 @@ export class Card {
 
     const picture = this.#read?.picture;
     const seen = picture !== undefined && picture.size !== null;
-    this.#slot("crop").hidden = !this.#whole?.picture.size || busy;
+    this.#slot("crop").hidden = !this.#isCuttable || busy;
+    // Not `disabled`: that would take the focus away from whoever cropped it by keyboard.
+    this.#slot("crop").setAttribute("aria-disabled", String(this.#isOpening));
     for (const name of ["no-preview", "unseen"])
       this.#slot(name).hidden = picture === undefined || seen;
     for (const name of ["thumb", "preview"]) {
@@ -393,6 +406,11 @@ export class Card {
     if (size.width === original.width && size.height === original.height) return from;
     const to = fill(words.details.pixels, { ...size });
     return fill(this.#cut ? words.card.cropped : words.card.shrunk, { from, to });
+  }
+
+  /** Whether this browser can cut a part out of the picture. */
+  get #isCuttable(): boolean {
+    return Boolean(this.#whole?.picture.size) && givesPixels();
   }
 
   #urls(): string[] {

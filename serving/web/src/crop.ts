@@ -103,13 +103,15 @@ export async function chooseCut(
   stage.addEventListener(
     "pointerdown",
     (event) => {
+      // The context menu would swallow the end of a right click.
+      if (event.button !== 0) return;
       stage.setPointerCapture(event.pointerId);
       pointers.set(event.pointerId, within(event));
     },
     { signal },
   );
   stage.addEventListener("pointermove", held, { signal });
-  for (const end of ["pointerup", "pointercancel"] as const) {
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture"] as const) {
     stage.addEventListener(end, (event) => pointers.delete(event.pointerId), { signal });
   }
   stage.addEventListener(

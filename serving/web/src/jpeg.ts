@@ -1,3 +1,4 @@
+import { givesPixels } from "./canvas";
 import type { Size } from "./picture";
 
 /** A rectangle of a picture in its pixels. */
@@ -13,6 +14,8 @@ export function encodeJpeg(
   size: Size,
   quality: number,
 ): Promise<Blob> {
+  // Nothing that was made up is sent or kept.
+  if (!givesPixels()) throw new Error("This browser gives no pixels of a canvas");
   const canvas = document.createElement("canvas");
   canvas.width = size.width;
   canvas.height = size.height;

@@ -74,8 +74,8 @@ for (const radio of form.querySelectorAll<HTMLInputElement>("input[type=radio][n
   });
 }
 
-function take(files: File[]): void {
-  const problems: string[] = [];
+function take(files: File[], folders: string[] = []): void {
+  const problems = folders.map((name) => fill(words.problem.folder, { name }));
   const taken: Card[] = [];
   for (const file of files) {
     const { name, size, type } = file;

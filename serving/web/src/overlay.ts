@@ -1,4 +1,5 @@
 import type { Manifest, Prediction } from "./api";
+import { givesPixels } from "./canvas";
 import { isPart, paintHeatmap, place } from "./heatmap";
 import type { Picture } from "./picture";
 import { paintLegend } from "./ramp";
@@ -11,7 +12,8 @@ const MAX_HEIGHT = 420;
 
 /**
  * Lays the heatmap of the class that the answer is about over a copy of the picture, and lets its
- * class and its strength be chosen. Hides `section` where there is no picture to show or no map.
+ * class and its strength be chosen. Hides `section` where there is no picture to show or no map, and
+ * says so where this browser cannot read the map.
  */
 export function layOver(
   section: HTMLElement,
@@ -22,6 +24,10 @@ export function layOver(
   const { heatmaps, view } = prediction;
   section.hidden = !heatmaps || !size;
   if (!heatmaps || !size) return;
+  // Of made-up pixels there would be a made-up map.
+  slot(section, "map-body").hidden = !givesPixels();
+  slot(section, "map-guarded").hidden = givesPixels();
+  if (!givesPixels()) return;
   const canvas = slot<HTMLCanvasElement>(section, "map");
   const picture = slot<HTMLImageElement>(section, "map-picture");
   const choice = slot<HTMLSelectElement>(section, "map-class");

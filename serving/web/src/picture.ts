@@ -16,6 +16,19 @@ export interface Picture {
   size: Size | null;
 }
 
+/**
+ * Whether the browser still gets at `file`: it does not at one that was changed or moved since it was
+ * chosen, nor at a folder.
+ */
+export async function isReadable(file: File): Promise<boolean> {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Where pictures come in from. */
 export interface Entrances {
   inputs: HTMLInputElement[];
@@ -23,8 +36,14 @@ export interface Entrances {
   dropzones: HTMLElement[];
 }
 
-/** Calls `take` with the files that are chosen, photographed, dropped anywhere or pasted. */
-export function listen({ inputs, dropzones }: Entrances, take: (files: File[]) => void): void {
+/**
+ * Calls `take` with the files that are chosen, photographed, dropped anywhere or pasted, and with the
+ * names of folders that were dropped with them.
+ */
+export function listen(
+  { inputs, dropzones }: Entrances,
+  take: (files: File[], folders?: string[]) => void,
+): void {
   for (const input of inputs) {
     const takeChosen = (): void => {
       const files = [...(input.files ?? [])];
@@ -44,24 +63,43 @@ export function listen({ inputs, dropzones }: Entrances, take: (files: File[]) =
   document.addEventListener("dragover", (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    event.dataTransfer.dropEffect = "copy";
-    mark(true);
+    event.dataTransfer.dropEffect = isCovered() ? "none" : "copy";
+    mark(!isCovered());
   });
   document.addEventListener("dragleave", (event) => {
     if (event.relatedTarget === null) mark(false);
   });
   document.addEventListener("drop", (event) => {
-    const files = [...(event.dataTransfer?.files ?? [])];
     mark(false);
-    if (files.length === 0) return;
+    const { files, folders } = dropped(event.dataTransfer);
+    if (files.length + folders.length === 0) return;
     event.preventDefault();
-    take(files);
+    if (!isCovered()) take(files, folders);
   });
 
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
-    if (files.length === 0) return;
+    // What is pasted into a dialog's field is its text, though a picture of it may lie beside it.
+    if (files.length === 0 || isCovered()) return;
     event.preventDefault();
     take(files);
   });
+}
+
+/** What was let go; among the files of `held` themselves a folder looks like one. */
+function dropped(held: DataTransfer | null): { files: File[]; folders: string[] } {
+  const files: File[] = [];
+  const folders: string[] = [];
+  for (const item of held?.items ?? []) {
+    const entry = item.webkitGetAsEntry();
+    const file = item.getAsFile();
+    if (entry?.isDirectory) folders.push(entry.name);
+    else if (file) files.push(file);
+  }
+  return { files, folders };
+}
+
+/** Whether a dialog lies over the page. */
+function isCovered(): boolean {
+  return document.querySelector("dialog[open]") !== null;
 }

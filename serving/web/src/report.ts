@@ -1,4 +1,5 @@
 import type { Answered, Card } from "./card";
+import { givesPixels } from "./canvas";
 import { paintHeatmap, place } from "./heatmap";
 import { classOf, hasKinds, heatmapNotes, ranked, read, stated } from "./reading";
 import { byId, clone, put, slot } from "./template";
@@ -94,10 +95,15 @@ function make(answered: Answered): Report {
     const canvas = slot<HTMLCanvasElement>(element, "heatmap");
     // It is out of the report by then where the picture could not be shown.
     const notes = slot(element, "map-notes");
-    place(canvas, prediction.view);
-    painted = paintHeatmap(canvas, heatmap).then((hasEvidence) => {
-      notes.textContent = heatmapNotes(manifest, about.name, hasEvidence);
-    });
+    if (givesPixels()) {
+      place(canvas, prediction.view);
+      painted = paintHeatmap(canvas, heatmap).then((hasEvidence) => {
+        notes.textContent = heatmapNotes(manifest, about.name, hasEvidence);
+      });
+    } else {
+      slot(element, "frame").remove();
+      notes.textContent = words.heatmap.guarded;
+    }
   }
   // A picture that this browser cannot show is left out, and the rest is printed.
   const shown = pictures.catch(() => slot(element, "picture").closest("div")?.remove());

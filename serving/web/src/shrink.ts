@@ -1,3 +1,4 @@
+import { givesPixels } from "./canvas";
 import { encodeJpeg } from "./jpeg";
 import type { Cut, Picture, Size } from "./picture";
 
@@ -20,7 +21,8 @@ let last: Promise<unknown> = Promise.resolve();
 /**
  * Opens `file` and makes of it what is read: the part that `cut` leaves (null: all), its shorter
  * side brought down to 1024 pixels or `leastSide`, whichever is more, upright and in sRGB. A small
- * file that is not cut stays as it is, byte for byte; so does one that this browser cannot decode.
+ * file that is not cut stays as it is, byte for byte; so does one that this browser cannot decode, or
+ * whose pixels it does not give.
  */
 export function prepare(file: File, leastSide: number, cut: Cut | null): Promise<Prepared> {
   const prepared = last.then(() => prepareOne(file, leastSide, cut));
@@ -39,7 +41,7 @@ async function prepareOne(file: File, leastSide: number, cut: Cut | null): Promi
   }
   const original = { width: image.naturalWidth, height: image.naturalHeight };
   const few = original.width * original.height <= FEW_PIXELS || file.size <= FEW_BYTES;
-  if (few && !cut) return { picture: { file, url, size: original }, original };
+  if (!cut && (few || !givesPixels())) return { picture: { file, url, size: original }, original };
   try {
     return { picture: await draw(image, file, Math.max(SIDE, leastSide), cut), original };
   } finally {

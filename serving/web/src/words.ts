@@ -14,7 +14,13 @@ export const words: Words = await load();
 async function load(): Promise<Words> {
   const file = files[`../../words/${language}.json`];
   if (!file) throw new Error(`There are no words in ${language}`);
-  return file();
+  try {
+    return await file();
+  } catch (error) {
+    // No script element asked for it, so src/early.ts hears nothing: the page is one without scripts.
+    delete document.documentElement.dataset["scripted"];
+    throw error;
+  }
 }
 
 /**

@@ -2,6 +2,7 @@ import runtimeUrl from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 
 import { fetchManifest, fetchModelNames, Problem, type Prediction } from "../api";
 import type { Reader } from "../card";
+import { isReadable } from "../picture";
 import { fill, words } from "../words";
 import { areKept, type Download, graphsOf, keepOnly } from "./downloads";
 import type { WholeManifest } from "./manifest";
@@ -30,7 +31,7 @@ export const readOnDevice: Reader = async (picture, model, progress, signal) => 
       onShare: (share) => progress("loading", share),
       onReading: () => progress("waiting", null),
       signal,
-      name: picture.name,
+      picture,
     },
   );
   if (!prediction) throw new Error("The worker read nothing");
@@ -84,13 +85,13 @@ interface Listening {
   onShare: (share: number | null) => void;
   onReading?: () => void;
   signal: AbortSignal;
-  /** The picture's name, for an error to name. */
-  name?: string;
+  /** For an error to name. */
+  picture?: File;
 }
 
 function ask(
   task: Task,
-  { onShare, onReading, signal, name = "" }: Listening,
+  { onShare, onReading, signal, picture }: Listening,
 ): Promise<Prediction | null> {
   const id = ++tasks;
   const asked = (running ??= start());
@@ -102,7 +103,7 @@ function ask(
     const fail = (failure: Failure): void => {
       // onnxruntime cannot be started twice.
       if (failure === "broken" && running === asked) rest();
-      reject(new Problem(fill(words.device.problem[failure], { name })));
+      void problemOf(failure, picture).then(reject);
     };
     const listen = { signal: over.signal };
     worker.addEventListener(
@@ -140,4 +141,10 @@ function ask(
     asked.pending -= 1;
     endIfDone(asked);
   });
+}
+
+async function problemOf(failure: Failure, picture?: File): Promise<Problem> {
+  const isGone = failure === "undecodable" && picture && !(await isReadable(picture));
+  const told = isGone ? words.problem.unreadable : words.device.problem[failure];
+  return new Problem(fill(told, { name: picture?.name ?? "" }));
 }

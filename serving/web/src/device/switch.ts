@@ -1,4 +1,5 @@
 import { Problem } from "../api";
+import { givesPixels } from "../canvas";
 import { setReader } from "../card";
 import { byId } from "../template";
 import { fill, percent, words } from "../words";
@@ -107,7 +108,8 @@ function whatIsMissing(): string | null {
   if (!isSecureContext) return words.device.insecure;
   const needed = ["Worker", "WebAssembly", "OffscreenCanvas", "caches", "createImageBitmap"];
   const has = needed.every((name) => name in window) && "serviceWorker" in navigator;
-  return has ? null : words.device.too_old;
+  if (!has) return words.device.too_old;
+  return givesPixels() ? null : words.device.guarded;
 }
 
 type State = "off" | "fetching" | "on" | "on_unkept" | "on_unfetched";

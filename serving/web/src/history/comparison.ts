@@ -1,3 +1,4 @@
+import { givesPixels } from "../canvas";
 import { clearHeatmap, paintHeatmap, place } from "../heatmap";
 import { heatmapNotes, ranked, stated } from "../reading";
 import { put, slot } from "../template";
@@ -74,6 +75,10 @@ function fillSide(side: HTMLElement, result: Result, urlOf: (blob: Blob) => stri
   notes.textContent = "";
   const map = prediction.refused ? undefined : prediction.heatmaps?.[about.id];
   if (!map) return;
+  if (!givesPixels()) {
+    notes.textContent = words.heatmap.guarded;
+    return;
+  }
   place(canvas, prediction.view);
   void paintHeatmap(canvas, map).then((hasEvidence) => {
     // Another may have been chosen meanwhile.

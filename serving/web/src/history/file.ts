@@ -1,4 +1,5 @@
 import type { ClassInfo, Manifest, Prediction } from "../api";
+import { givesPixels } from "../canvas";
 import { type Result, thumbnailOf } from "./result";
 
 /** Files with every kept result, pictures included, to take along and to bring in again. */
@@ -60,7 +61,8 @@ async function readResult(value: unknown): Promise<Result> {
   const bytes = Uint8Array.from(atob(uri.slice(JPEG.length)), (c) => c.charCodeAt(0));
   const blob = new Blob([bytes], { type: "image/jpeg" });
   const image = await createImageBitmap(blob);
-  const thumbnail = await thumbnailOf(image);
+  // The whole picture is a thumbnail, too, only a large one.
+  const thumbnail = givesPixels() ? await thumbnailOf(image) : blob;
   image.close();
   const known = readManifest(manifest);
   return {
