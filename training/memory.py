@@ -13,9 +13,9 @@ _ENDLESS = 2**31 - 1
 def keep_what_is_freed() -> None:
     """Lets the process keep the large pieces that a step frees, since the next one takes as many.
 
-    glibc would give each back to the system, and on a CPU the page faults of the new ones cost
-    nearly as much time as the network does (benchmarks/data_wait.py). It is for good, and for the
-    whole process. Elsewhere than under glibc it does nothing.
+    glibc would give each back to the system, and on a CPU the page faults of the new ones can cost
+    as much time as the network does (benchmarks/data_wait.py). It is for good, and for the whole
+    process. Elsewhere than under glibc it does nothing.
     """
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
