@@ -20,7 +20,7 @@ print(faults() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+@pytest.mark.skipif(sys.platform != "linux", reason="under glibc only, and told by its page faults")
 def test_a_step_takes_the_memory_that_the_one_before_it_freed() -> None:
     def faults(kept: bool) -> int:
         run = [sys.executable, "-c", FAULTS.format(kept=kept)]
