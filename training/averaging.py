@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
@@ -15,10 +18,21 @@ class ExponentialAveraging(WeightAveraging):
         After n steps it keeps no more than (1 + n) / (10 + n): the start, which is not worth
         remembering, is forgotten within a few steps.
         """
-        super().__init__(avg_fn=self._average)
+        super().__init__(multi_avg_fn=self._average)
         self._decay = decay
 
-    def _average(self, average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+    def on_fit_start(self, _trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Moves the average to the device that trains, where the network was not yet at `setup`.
+
+        Left behind, it would fetch all weights from there at each step.
+        """
+        assert self._average_model is not None
+        self._average_model.to(pl_module.device)
+
+    def _average(
+        self, averages: Sequence[Tensor], currents: Sequence[Tensor], steps: Tensor
+    ) -> None:
         count = int(steps)
         kept = min(self._decay, (1 + count) / (10 + count))
-        return kept * average + (1 - kept) * current
+        for average, current in zip(averages, currents, strict=True):
+            average.copy_(kept * average + (1 - kept) * current)

@@ -152,7 +152,10 @@ def _greater_is_better(run: Path) -> bool:
 
 
 def _figures(run: Path, scored_by: str, greater_is_better: bool) -> dict[str, float]:
-    """What the CSV log has beside the best `scored_by`; nothing where there is no such log."""
+    """What the CSV log has beside the best `scored_by`, and of several such beside the last.
+
+    Nothing where there is no such log.
+    """
     rows = []
     for path in sorted(run.glob(_METRICS)):
         with path.open(encoding="utf-8", newline="") as file:
@@ -160,7 +163,7 @@ def _figures(run: Path, scored_by: str, greater_is_better: bool) -> dict[str, fl
     if not rows:
         return {}
     sign = 1 if greater_is_better else -1
-    best = max(rows, key=lambda row: sign * float(row[scored_by]))
+    best = max(reversed(rows), key=lambda row: sign * float(row[scored_by]))
     return {
         name: float(value)
         for name, value in best.items()

@@ -115,8 +115,8 @@ def make_run(folder: Path, rate: str, score: float | None, *, mode: str = "max")
     (folder / record.FILE_NAME).write_bytes(msgspec.json.encode(written))
     (folder / "logs/csv/version_0").mkdir(parents=True)
     (folder / "logs/csv/version_0/metrics.csv").write_text(
-        f"epoch,train/loss,val/auroc,val/loss\n0,0.3,,\n0,,{score},0.5\n"
-        f"1,,{score - 0.1 if mode == 'max' else score + 0.1},0.4\n"
+        f"epoch,train/loss,val/auroc,val/loss\n0,0.3,,\n0,,{score},0.6\n1,,{score},0.5\n"
+        f"2,,{score - 0.1 if mode == 'max' else score + 0.1},0.4\n"
     )
 
 
