@@ -28,7 +28,6 @@ class CNN(nn.Module):
         classes: int,
         size: int,
         channels: Sequence[int] = (32, 64, 128),
-        kernels: Sequence[int] = (3, 3, 3),
         pools: Sequence[int] = (2, 2, 4),
         hidden: Sequence[int] = (128, 128, 64, 64, 32),
         dropout: float = 0.3,
@@ -39,32 +38,29 @@ class CNN(nn.Module):
             classes: Number of answers.
             size: Side of the input in pixels.
             channels: Of the three convolutions.
-            kernels: Sides of the three convolutions' filters in pixels, odd.
             pools: Sides of the three max-pools in pixels.
             hidden: Widths of the five hidden linear layers.
             dropout: Before each linear layer but the last.
 
         Raises:
-            ValueError: where there are not three convolutions and five hidden layers, a kernel is
-                even, or `size` does not divide.
+            ValueError: where there are not three convolutions and five hidden layers, or `size`
+                does not divide.
         """
         super().__init__()
         shrink = pools[0] * pools[1] * pools[2] if len(pools) == 3 else 0
-        if len(channels) != 3 or len(kernels) != 3 or len(hidden) != 5 or shrink == 0:
+        if len(channels) != 3 or len(hidden) != 5 or shrink == 0:
             raise ValueError("the CNN has three convolutions, three pools and five hidden layers")
-        if any(side % 2 == 0 for side in kernels):
-            raise ValueError(f"kernels {list(kernels)}: only those of odd sides keep a map's size")
         if size % shrink:
             raise ValueError(f"size {size} is not divisible by {shrink}, the product of the pools")
         self._channels = list(channels)
         cells = (size // shrink) ** 2
         self.convolutions = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(before, after, side, padding=side // 2, bias=False),
+                nn.Conv2d(before, after, 3, padding=1, bias=False),
                 nn.BatchNorm2d(after),
                 nn.ReLU(),
             )
-            for before, after, side in zip((3, *channels), channels, kernels, strict=False)
+            for before, after in zip((3, *channels), channels, strict=False)
         )
         self.pools = nn.ModuleList(nn.MaxPool2d(side) for side in pools)
         widths = (channels[2] * cells, *hidden)
