@@ -134,13 +134,14 @@ lighthouse: $(MADE)/all $(PAGE) ## The page under Lighthouse: 95 or more in ever
 check-deploy: $(MADE)/all ## render.yaml and railway.json against the schemas that the platforms publish
 	$(BIN)/python -m tests.deploy.schemas $(ARGS)
 
-audit: ## Known flaws in the packages that are pinned, as PyPI and npm publish them
+audit: $(WEB)/node_modules/.made ## Known flaws in the packages that are pinned, as PyPI and npm publish them
 	$(PYTHON) -m venv $(VENV)/.audit
 	$(VENV)/.audit/bin/python -m pip --disable-pip-version-check install --quiet pip-audit==2.10.1
 	$(VENV)/.audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	$(NODE)
 	cd $(WEB) && npm audit
 
-clean: ## Remove what these commands made; data, runs and artifacts stay
+clean: ## Remove what these commands made; data, decoded pictures, runs and artifacts stay
 	rm -rf $(VENV) $(WEB)/node_modules serving/static build *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find serving training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The Dockerfile's steps without Docker, and its result under the limits of a free host. Python and Node are
 # the caller's, not the image's: what differs between their versions is not rehearsed. Needs root, Linux,
-# Node, npm, curl and PYTHON (default python3), and cgroups of version 1 or 2 that may be written.
+# Node, npm, curl, git, bc, procps, util-linux and PYTHON (default python3) with pip, and cgroups of version 1 or 2
+# that may be written.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

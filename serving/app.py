@@ -140,7 +140,8 @@ def _traces(settings: Settings) -> Traces | None:
         variable = OTLP_ENDPOINT if foreign else f"{PREFIX}TRACES_ENDPOINT"
         missing = (
             f"{variable} is set, but the packages that send traces are not installed ({error}). "
-            "Install them: pip install 'lesionlens[traces]'"
+            "Install them, in a checkout: pip install -c constraints.txt '.[traces]'. The image "
+            "has them where it was built with --build-arg EXTRAS=traces."
         )
         if not foreign:
             raise SettingsError(missing) from error

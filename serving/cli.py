@@ -51,8 +51,8 @@ class PluginCommand(click.Command):
         except ImportError as error:
             raise click.ClickException(
                 f"`lesionlens {self.name}` needs packages that only training uses, and one is not "
-                f"installed ({error}). Install them: pip install 'lesionlens[train]', or in a "
-                "checkout: make test"
+                f"installed ({error}). Install them, in a checkout: "
+                ".venv/bin/pip install -c constraints.txt -e '.[train]'"
             ) from error
         assert isinstance(command, click.Command)
         return command.make_context(info_name, args, parent, **extra)
@@ -125,7 +125,7 @@ def serve(host: str | None, port: int | None) -> None:
 @click.option(
     "--out",
     metavar="FOLDER",
-    help="Write the answers to one folder, an archive, as Parquet files into FOLDER, named as "
+    help="Answer one folder of pictures, an archive, by Parquet files in FOLDER, which is named as "
     "results.parquet; where a run was ended, the same command goes on. Both may be in object "
     "storage, as s3://bucket/folder.",
 )

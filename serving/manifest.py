@@ -183,7 +183,7 @@ class Training(Struct, frozen=True):
     datasets: list[Dataset]
     split_digest: Annotated[str, Meta(description="SHA-256 of which picture went into which part.")]
     seed: int
-    config: Annotated[dict[str, Any], Meta(description="The resolved configuration.")]
+    config: Annotated[dict[str, Any], Meta(description="What its run chose, and what came of it.")]
     versions: Annotated[dict[str, str], Meta(description="The packages that it was trained with.")]
     commit: Annotated[str, Meta(description="The revision of the code.")]
 

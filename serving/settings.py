@@ -231,7 +231,7 @@ def default_artifacts(working_directory: Path) -> Path:
 
 
 def _check_spelling(names: Iterable[str], known: Iterable[str]) -> None:
-    """Refuses what is almost a setting; training has variables of the same prefix, too."""
+    """Refuses what is almost a setting; platforms set others, as LESIONLENS_SERVICE_HOST."""
     short = [name.removeprefix(PREFIX) for name in known]
     for name in sorted(names):
         rest = name.removeprefix(PREFIX)

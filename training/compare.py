@@ -443,7 +443,7 @@ def main(config: DictConfig) -> None:
         write(compared, folder)
     except (ArtifactError, DataError, RunError) as error:
         sys.exit(f"error: {error}")
-    print(f"{folder / FILE}: `make evaluate MODEL={name}` puts it into the card.")
+    print(f"{folder / FILE}: `make evaluate` with the same overrides puts it into the card.")
 
 
 if __name__ == "__main__":

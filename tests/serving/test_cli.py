@@ -420,7 +420,7 @@ def test_a_command_whose_packages_are_missing_says_what_to_install(
     assert "evaluate" in run("--help").stdout
     result = run("evaluate", "--model", "cnn", "--anything")
     assert result.exit_code == 1
-    assert "pip install 'lesionlens[train]'" in result.stderr
+    assert "pip install -c constraints.txt -e '.[train]'" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

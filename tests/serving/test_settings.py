@@ -152,8 +152,8 @@ def test_a_misspelt_setting_is_refused_with_what_was_meant(name: str, meant: str
         Settings.from_environment({name: "80"})
 
 
-def test_a_variable_of_training_is_passed_over() -> None:
-    assert Settings.from_environment({"LESIONLENS_CACHE": "/pictures"}).port == 8000
+def test_a_variable_of_a_platform_is_passed_over() -> None:
+    assert Settings.from_environment({"LESIONLENS_SERVICE_HOST": "10.0.0.1"}).port == 8000
 
 
 def test_artifacts_of_the_working_directory_go_before_the_checkouts(tmp_path: Path) -> None:

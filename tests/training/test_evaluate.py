@@ -442,8 +442,8 @@ def test_the_line_of_make_evaluate_finds_data_split_and_artifact_by_itself(
     rows = [f"HAM_{name},{name},{dx}" for name, dx in LABELS.items()]
     (root / "HAM10000_metadata.csv").write_text("\n".join(["lesion_id,image_id,dx", *rows]))
     (root / "images").symlink_to(images)
-    folder = artifacts / "cnn"
-    manifest = contract.load(folder)
+    folder = shutil.copytree(artifacts / "cnn", artifacts / "mine")
+    manifest = msgspec.structs.replace(contract.load(folder), name="mine")
     described = PictureSet(
         name="HAM10000",
         root=str(root),
@@ -462,7 +462,7 @@ def test_the_line_of_make_evaluate_finds_data_split_and_artifact_by_itself(
     (more / "another.jpg").write_bytes(encode(draw_lesion(99, 120, 90)))
 
     def evaluated(**variables: str) -> subprocess.CompletedProcess[str]:
-        overrides = ["model=cnn", "experiment=travel", "resamples=100", few]
+        overrides = ["model=cnn", "model.name=mine", "experiment=travel", "resamples=100", few]
         return subprocess.run(
             [sys.executable, "-m", "training.evaluate", *overrides],
             env={**os.environ, "HAM10000_DIR": str(root), **variables},
@@ -476,5 +476,7 @@ def test_the_line_of_make_evaluate_finds_data_split_and_artifact_by_itself(
     assert "are in HAM10000 or ISIC 2017 too (another)" in both.stderr
     result = evaluated()
     assert result.returncode == 0, result.stderr
-    assert "cnn on the test split of HAM10000: 7 pictures" in result.stdout
+    assert "mine on the test split of HAM10000: 7 pictures" in result.stdout
     assert "report/README.md" in contract.load(folder).files
+    card = (folder / "report/README.md").read_text(encoding="utf-8")
+    assert 'make evaluate MODEL=cnn ARGS="model.name=mine ..."' in card

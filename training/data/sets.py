@@ -11,6 +11,7 @@ from typing import Any
 from unicodedata import normalize
 
 import msgspec
+from omegaconf import MISSING
 
 from serving.manifest import ClassInfo
 from training.data.splits import Split, split
@@ -66,11 +67,14 @@ class PictureSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Raises:
             DataError: where a folder is missing, or table and pictures do not fit.
         """
+        if self.root == MISSING:
+            raise DataError("The pictures' folder is not named. Name it: data.root=/path/to/pictures")
         root = Path(self.root).expanduser()
         if not root.is_dir():
             raise DataError(
-                f"{root}: no such folder for the data set {self.name}. Its place is set by "
-                f"`root` in conf/data ({self.source})."
+                f"{root}: no such folder for the data set {self.name} ({self.source}). Name the "
+                "one where it is with data.root=..., or as README's table of variables says; "
+                "`make data` fetches HAM10000."
             )
         if self.labels is None:
             found = read_folders(root, self.name, self.mask_folder)

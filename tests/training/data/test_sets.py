@@ -191,6 +191,15 @@ def test_folders_that_are_not_there_are_named(tmp_path: Path) -> None:
         read_sets(table, seed=0)
 
 
+def test_a_set_that_is_not_where_it_was_looked_for_is_told_how_to_find(tmp_path: Path) -> None:
+    described = own_folders(tmp_path, "own")
+    with pytest.raises(DataError, match=r"/none: no such folder .* data\.root=.* `make data`"):
+        read_sets({**described, "root": str(tmp_path / "none")}, seed=0)
+    config = compose("train", tmp_path / "run", "model=cnn", "data=folder")
+    with pytest.raises(DataError, match=r"not named. Name it: data\.root="):
+        read_sets(plain(config.data), seed=0)
+
+
 def test_two_kinds_are_told_by_the_classes_that_they_join(tmp_path: Path) -> None:
     root = tmp_path / "own"
     own_folders(root, "own", "melanoma mole old_wart")
