@@ -45,7 +45,7 @@ from training.finished import (
     sets_of,
 )
 from training.inputs import as_input
-from training.labels import MELANOMA, DataError, LabelledPicture
+from training.labels import MELANOMA, DataError, LabelledPicture, Unit
 from training.measures import (
     area_under_curve,
     balanced_accuracy,
@@ -134,6 +134,7 @@ def compare(config: DictConfig) -> Comparison:
         tilt=config.tilt,
         pictures=len(one.home.labels),
         lesions=len(set(one.home.groups)),
+        unit=one.home.unit,
         recipes=found,
         away=len(one.away.labels) if one.away else 0,
         away_name=one.away_name,
@@ -151,7 +152,9 @@ def _continued(folder: Path, comparison: Comparison) -> Comparison:
             f"{folder / FILE}: is not there, or of another split, and cannot be continued. Leave "
             "`before` out."
         )
-    if msgspec.structs.replace(before, recipes=comparison.recipes) != comparison:
+    # One from before the unit was told is of the same.
+    alike = msgspec.structs.replace(before, recipes=comparison.recipes, unit=comparison.unit)
+    if alike != comparison:
         raise RunError(
             f"{folder / FILE}: has {before.pictures} pictures, {before.away} elsewhere and a tilt "
             f"of {before.tilt:g}; here there are {comparison.pictures}, {comparison.away} and "
@@ -182,6 +185,7 @@ class _Answered(msgspec.Struct, frozen=True):
 
     images: list[str]
     groups: list[str]
+    unit: Unit
     labels: Labels
     is_malignant: Bools
     is_melanoma: Bools
@@ -236,6 +240,7 @@ def _measured(recipe: Recipe, config: DictConfig) -> _Measured:
         return _Answered(
             images=[picture.image_id for picture in listed],
             groups=[picture.group for picture in listed],
+            unit=listed[0].unit,
             labels=labels,
             is_malignant=flags[labels],
             is_melanoma=np.array([(p.diagnosis or p.label) == MELANOMA for p in listed]),

@@ -9,6 +9,7 @@ import msgspec
 from serving import manifest as contract
 from serving.manifest import ArtifactError
 from training.bootstrap import Figure
+from training.labels import Unit
 
 FILE = Path("report") / "recipes.json"
 """The comparison within an artifact."""
@@ -45,12 +46,14 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All recipes of a model, over `pictures` of the validation split and `away` of other clinics.
 
     A decision is the class whose probability over its prior to the power of `tilt` is the largest.
+    `lesions` counts what `unit` says.
     """
 
     split_digest: str
     tilt: float
     pictures: int
     lesions: int
+    unit: Unit = "lesion"
     recipes: list[RecipeFigures]
     away: int = 0
     away_name: str = ""

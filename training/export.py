@@ -41,6 +41,7 @@ from training import gate, preprocess
 from training.calibration import Targets
 from training.candidate import Candidate, open_candidate
 from training.choices import made_by
+from training.data import splits
 from training.data.module import CachedPictures
 from training.data.sets import PictureSet
 from training.data.splits import Part
@@ -123,6 +124,7 @@ def export(config: DictConfig) -> Path:
             "averaged_with": [made_by(other, candidate.checkpoints) for other in others],
             "start_share": float(config.start_share),
             "fitted": fitted_with(config),
+            splits.KEY: pictures.parts["train"][0].unit,
         }
         manifest = _unfitted(candidate, config_of_runs, before)
         manifest = fit(model, manifest, made, calibrating, targets)

@@ -66,7 +66,10 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class GroupFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One group. `sensitivity` and `specificity` are of the verdict."""
+    """One group. `sensitivity` and `specificity` are of the verdict.
+
+    `lesions` counts what `Evaluation.unit` says.
+    """
 
     attribute: str
     group: str

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from posixpath import join, normpath, split, splitext
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from unicodedata import category, normalize
 
 import msgspec
@@ -39,8 +39,11 @@ BINARY = ("benign", "malignant")
 _ISIC_NAMES = {"ak": "akiec"}
 _ISIC_COLUMNS = frozenset({*DIAGNOSES, *_ISIC_NAMES, "scc", "unk"})
 _NAMES = ("image", "file", "image_id", "image_name", "isic_id")
-_GROUPS = ("lesion_id", "group", "patient_id")
-"""Columns that tell which pictures belong together, the finest first."""
+Unit = Literal["lesion", "group", "patient"]
+"""What pictures belong to together: those of one never stand in two parts of the split."""
+
+_GROUPS: Mapping[str, Unit] = {"lesion_id": "lesion", "group": "group", "patient_id": "patient"}
+"""Columns that tell which pictures belong together, the finest first, and by what."""
 # As HAM10000 and the ISIC archive call them.
 _BACKGROUND = {
     "sex": ("sex",),
@@ -80,7 +83,8 @@ class LabelledPicture(msgspec.Struct, frozen=True, gc=False):
 
     `label` is a class id; `group` the lesion's id (the picture's own where that is unknown), so
     that pictures of one lesion stay together; `source` the name of the data set. `diagnosis` is
-    what the picture was labelled with, where `label` is only the kind that it counts as.
+    what the picture was labelled with, where `label` is only the kind that it counts as. `unit` is
+    what its table tells groups by: they may be patients, or whatever the table means by a group.
     """
 
     path: Path
@@ -90,6 +94,7 @@ class LabelledPicture(msgspec.Struct, frozen=True, gc=False):
     source: str
     diagnosis: str | None = None
     background: Background = Background()
+    unit: Unit = "lesion"
 
 
 def read_labels(
@@ -109,7 +114,8 @@ def read_labels(
     The header tells the format: HAM10000's metadata (`lesion_id,image_id,dx`), the ISIC challenge's
     one-hot ground truth (`image,MEL,NV,...`), or a plain table of pictures (`image`, `file`,
     `image_id`, `image_name` or `isic_id`) with `label` or the column that is named. Pictures of one
-    lesion are told by the first of `lesion_id`, `group`, `patient_id` that is there and not empty.
+    lesion are told by the first of `lesion_id`, `group`, `patient_id` that is there and not empty,
+    which is the `unit` of them all.
     Of the other columns sex, age, site and confirmation are read as HAM10000 and the ISIC archive
     call them, the rest is passed over; an age that is no number is not known, which is told on
     standard error. A picture is found by its id and any of `SUFFIXES`, or by its file name or its
@@ -198,6 +204,7 @@ def read_labels(
             source,
             _as_diagnosis(written, label),
             background,
+            row.unit,
         )
     if every_picture:
         for name, path in found.all():
@@ -281,6 +288,7 @@ class _Row(NamedTuple):
     name: str
     label: str | None
     group: str
+    unit: Unit = "lesion"
     known: Mapping[str, str] = {}
     """the cells of `_BACKGROUND`'s columns, by column"""
 
@@ -551,7 +559,14 @@ def _cut(header: str, delimiter: str) -> tuple[bool, int]:
     return not {_caseless(cell.strip()) for cell in cells}.isdisjoint(_NAMES), len(cells)
 
 
-def _grouping(columns: list[str], rows: Sequence[list[str]]) -> Callable[[list[str]], str]:
+class _Grouping(NamedTuple):
+    """How a table tells which pictures belong together: from a row to its group, and by what."""
+
+    of: Callable[[list[str]], str]
+    unit: Unit
+
+
+def _grouping(columns: list[str], rows: Sequence[list[str]]) -> _Grouping:
     """From a row to its group, empty where none is known.
 
     That is its cell in the finest of `_GROUPS`. Where a row has only a coarser one, that one is
@@ -559,17 +574,22 @@ def _grouping(columns: list[str], rows: Sequence[list[str]]) -> Callable[[list[s
     pictures would otherwise be in one part of the split, and some in another.
     """
     groups = [columns.index(c) for c in _GROUPS if c in columns]
-    first = {next((i for i, at in enumerate(groups) if row[at]), 0) for row in rows}
-    coarsest = max(first, default=0)
+    units = [unit for c, unit in _GROUPS.items() if c in columns]
+    first = {next((i for i, at in enumerate(groups) if row[at]), -1) for row in rows}
+    coarsest = max(first, default=-1)
+    if coarsest < 0:
+        return _Grouping(lambda _: "", "lesion")
     ordered = [*groups[coarsest:], *groups[:coarsest]]
-    return lambda cells: next((cells[at] for at in ordered if cells[at]), "")
+    return _Grouping(
+        lambda cells: next((cells[at] for at in ordered if cells[at]), ""), units[coarsest]
+    )
 
 
 def _format(
     labels: Path,
     columns: list[str],
     column: str | None,
-    group_of: Callable[[list[str]], str],
+    grouping: _Grouping,
 ) -> tuple[Callable[[list[str]], _Row], Sequence[str] | None]:
     """How to read a row and which labels it may have, told by the header's `columns`."""
     at = {column: index for index, column in enumerate(columns)}
@@ -581,7 +601,8 @@ def _format(
         return lambda cells: _Row(
             cells[name],
             cells[labelled] or None,
-            group_of(cells),
+            grouping.of(cells),
+            grouping.unit,
         ), None
     if {"lesion_id", "image_id", "dx"} <= set(columns):
         id, dx, lesion = at["image_id"], at["dx"], at["lesion_id"]

@@ -10,6 +10,7 @@ from training.bootstrap import Bools, Bootstrap, Figure, Floats, Measure, Unseen
 from training.cameras import Cameras
 from training.groups import Groups
 from training.heatmaps import HeatmapFigures
+from training.labels import Unit
 from training.measures import (
     FEW,
     Integers,
@@ -33,7 +34,10 @@ from training.travel import TravelFigures
 
 
 class ClassFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One class against all others. `sensitivity` and `specificity` are of the predicted class."""
+    """One class against all others. `sensitivity` and `specificity` are of the predicted class.
+
+    `lesions` counts what `Evaluation.unit` says.
+    """
 
     id: str
     name: str
@@ -73,6 +77,7 @@ class MalignantFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 class LesionFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The headline where each lesion counts once, its pictures sharing its weight.
 
+    A patient or a group does so where `Evaluation.unit` says that these are known.
     Collections photograph the doubtful lesions more often, so that counting pictures weighs these
     more; figures from sets with one picture a lesion compare with these.
     """
@@ -125,7 +130,8 @@ class ConformalFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that was measured of one artifact on one set of pictures: `metrics.json`.
 
-    What could not be measured is left out.
+    What could not be measured is left out. `lesions` and `per_lesion` are about what `unit` says:
+    lesions, or patients or groups where the table tells no more.
     """
 
     model: str
@@ -135,6 +141,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     split_digest: str | None = None
     pictures: int
     lesions: int
+    unit: Unit = "lesion"
     left_out: int = 0
     remark: str = ""
     """what is to be known of the pictures"""
@@ -160,13 +167,16 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def knows_lesions(self) -> bool:
-        """Whether it is known which lesion a picture shows; else each counts as its own."""
-        return self.lesions < self.pictures
+        """Whether it is known which lesion a picture shows, or whose it is, as `unit` says.
+
+        Each counts as its own otherwise.
+        """
+        return self.unit != "lesion" or self.lesions < self.pictures
 
     @property
     def cases(self) -> str:
         """What counts as a case, in a word."""
-        return "lesions" if self.knows_lesions else "pictures"
+        return f"{self.unit}s" if self.knows_lesions else "pictures"
 
 
 def evaluate(
@@ -196,6 +206,7 @@ def evaluate(
         split_digest=split_digest,
         pictures=count,
         lesions=len(set(predictions.groups)),
+        unit=predictions.unit,
         left_out=left_out,
         resamples=resamples,
         seed=seed,

@@ -19,7 +19,7 @@ from serving.manifest import ClassInfo, Manifest
 from serving.pictures import PictureError, Prepared, prepare
 from serving.prediction import Prediction, decide, predict, probabilities_of
 from training.data.cache import TRUSTED
-from training.labels import Background, DataError, LabelledPicture
+from training.labels import Background, DataError, LabelledPicture, Unit
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,7 +46,8 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True):
     `truth` and `prediction` `[N] int64` index `classes`, `diagnosis` `[N] int64` indexes
     `diagnoses`; `probability` `[N, C]` is calibrated; `malignant_probability` `[N]` and
     `suspicious` `[N] bool` are None for a model without a malignant class; `sets` `[N, C] bool` are
-    the prediction sets; `groups` names each picture's lesion, `backgrounds` what is known of it.
+    the prediction sets; `groups` names each picture's lesion, or what else its `unit` is,
+    `backgrounds` what is known of it.
     """
 
     classes: list[ClassInfo]
@@ -63,6 +64,7 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True):
     novelty: Floats
     refused: Bools
     warnings: dict[str, Bools]
+    unit: Unit = "lesion"
 
     @property
     def malignant(self) -> Bools:
@@ -195,6 +197,8 @@ def collect(
         warnings={
             kind: np.array([kind in each.warnings for each in predictions]) for kind in kinds
         },
+        # One table is read at a time.
+        unit=pictures[0].unit,
     )
 
 

@@ -18,7 +18,7 @@ from training.bootstrap import (
     ratio,
 )
 from training.data.sets import TravelSet
-from training.labels import MELANOMA
+from training.labels import MELANOMA, Unit
 from training.measures import (
     area_under_curve,
     balanced_accuracy,
@@ -52,7 +52,7 @@ class TravelFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Everything that was measured on one set of other clinics.
 
     `diagnoses` are those that it has; `learned_from` the sets of the same clinics that the model
-    was trained on, or that are held by such.
+    was trained on, or that are held by such; `lesions` counts what `unit` says.
     """
 
     name: str
@@ -62,6 +62,7 @@ class TravelFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     learned_from: list[str]
     pictures: int
     lesions: int
+    unit: Unit = "lesion"
     diagnoses: list[str]
     figures: list[Travelled]
 
@@ -91,6 +92,7 @@ def compare(
         learned_from=[name for name in described.akin if name in trained_on],
         pictures=len(away.truth),
         lesions=len(set(away.groups)),
+        unit=away.unit,
         diagnoses=sorted(present),
         figures=[
             *_scores(here, there),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -18,9 +20,10 @@ from training.cameras import CameraSettings
 from training.card.recipes import section
 from training.compare import compare
 from training.comparison import FILE, Comparison, write
+from training.data import splits
 from training.evaluate import evaluate_artifact
 from training.export import export
-from training.finished import RunError, load_network, read_config
+from training.finished import CONFIG_FILE, RunError, load_network, read_config
 from training.inputs import as_input
 from training.refusals import RefusalSettings
 from training.report import ReportSettings
@@ -130,6 +133,8 @@ def test_the_card_has_a_row_for_each_recipe(root: Path, comparison: Comparison) 
     )
     unknown = msgspec.structs.replace(found, lesions=found.pictures)
     assert f"({found.pictures} pictures, each counted as another lesion)" in section(unknown)
+    of_patients = msgspec.structs.replace(found, unit="patient")
+    assert f"({found.pictures} pictures of {found.lesions} patients)" in section(of_patients)
     kept = [msgspec.structs.replace(each, renewed=False) for each in found.recipes]
     assert "renewed" not in section(msgspec.structs.replace(found, recipes=kept))
 
@@ -213,3 +218,27 @@ def test_a_comparison_goes_on_from_an_earlier_one(root: Path, comparison: Compar
         compare(compose("compare", root / "short", *entries_of_another, before))
     with pytest.raises(RunError, match=r"a tilt of 0\.5; here there are .* and 0\.4"):
         compare(compose("compare", root / "short", *entries, before, "tilt=0.4"))
+
+
+def test_runs_split_by_patient_are_exported_and_compared_as_such(
+    root: Path, comparison: Comparison, tmp_path: Path
+) -> None:
+    data = root / "ham10000"
+    with (data / "HAM10000_metadata.csv").open(encoding="utf-8") as file:
+        rows = [f"{row['image_id']},{row['dx']},{row['lesion_id']}" for row in csv.DictReader(file)]
+    (data / "patients.csv").write_text("\n".join(["image,label,patient_id", *rows]))
+    shutil.copytree(root / "short", root / "patients")
+    config = OmegaConf.load(root / "patients" / CONFIG_FILE)
+    config.data.labels = "patients.csv"
+    OmegaConf.save(config, root / "patients" / CONFIG_FILE)
+    quick = ["quantise.enabled=false", "parity.pictures=10", f"run={root / 'patients'}"]
+    export(compose("export", root / "patients", *quick, f"artifacts={tmp_path}"))
+    before = tmp_path / "mobilenet"
+    assert splits.goes_by(contract.load(before).training.config) == "patient"
+    # What was compared before the unit was told is gone on from.
+    write(comparison, before)
+    entries = listed(root, "patients;patients")
+    found = compare(compose("compare", root / "patients", *entries, f"before={before}"))
+    assert (found.unit, comparison.unit) == ("patient", "lesion")
+    assert (found.split_digest, found.lesions) == (comparison.split_digest, comparison.lesions)
+    assert found.recipes[:-1] == comparison.recipes

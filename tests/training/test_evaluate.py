@@ -218,6 +218,25 @@ def test_a_set_with_three_of_the_classes_is_measured_on_those(images, tmp_path) 
     assert "No picture here is akiec, bcc, df or vasc" in (out / "README.md").read_text("utf-8")
 
 
+@pytest.mark.parametrize(
+    ("column", "unit"), [("lesion_id", "lesion"), ("patient_id", "patient"), ("group", "group")]
+)
+def test_the_report_counts_what_the_tables_column_names(images, tmp_path, column, unit) -> None:
+    rows = [f"{name},{dx},{name[:-2]}" for name, dx in LABELS.items()]
+    out = tmp_path / "report"
+    result = run(images, "\n".join([f"image,label,{column}", *rows]), out)
+    assert result.exit_code == 0, result.output
+    evaluation = read_metrics(out)
+    assert (evaluation.pictures, evaluation.lesions, evaluation.unit) == (28, 7, unit)
+    text = (out / "README.md").read_text(encoding="utf-8")
+    assert f"28 pictures of 7 {unit}s" in text
+    # What others read stays as it is, and a set of lesions says no more than it did.
+    written = msgspec.json.decode((out / "metrics.json").read_bytes())
+    assert {"lesions", "per_lesion"} <= written.keys()
+    assert written.get("unit", "lesion") == unit
+    assert ("unit" in written) == (unit != "lesion")
+
+
 def test_rows_that_do_not_fit_are_an_error_that_names_them(images, tmp_path) -> None:
     labels = {**LABELS, "absent": "mel", "nv_0": "wart"}
     result = run(images, plain(labels), tmp_path / "report")

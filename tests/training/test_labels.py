@@ -217,12 +217,39 @@ def test_where_a_lesion_has_no_name_patients_are_what_belongs_together(tmp_path:
     assert [p.group for p in some] == ["IP_7", "IP_7", "IP_8", "IL_4", "IP_7"]
 
 
+@pytest.mark.parametrize(
+    ("header", "rows", "unit"),
+    [
+        ("image,label,lesion_id", ("IL_1", "IL_2"), "lesion"),
+        ("image,label,group", ("a", "b"), "group"),
+        ("image,label,patient_id", ("IP_1", "IP_2"), "patient"),
+        ("image,label,patient_id,lesion_id", ("IP_1,IL_1", ",IL_2"), "lesion"),
+        ("image,label,patient_id,lesion_id", ("IP_1,IL_1", "IP_1,"), "patient"),
+        ("image,label,group,patient_id", ("a,IP_1", ",IP_1"), "patient"),
+        # Nothing is known of an empty column, and so nothing of a patient.
+        ("image,label,patient_id", ("", ""), "lesion"),
+        ("image,label", ("", ""), "lesion"),
+        ("image_id,dx,lesion_id,patient_id", ("HAM_1,IP_1", "HAM_2,IP_1"), "lesion"),
+        ("image,MEL,NV,patient_id", ("0,IP_1", "0,IP_1"), "lesion"),
+    ],
+)
+def test_the_pictures_tell_what_their_table_groups_them_by(
+    tmp_path: Path, header: str, rows: tuple[str, str], unit: str
+) -> None:
+    images = pictures(tmp_path / "images", "1.jpg", "2.jpg")
+    label = "1" if "MEL" in header else "mel"
+    lines = [header, *(f"{number},{label},{row}" for number, row in enumerate(rows, 1))]
+    found = read_labels(table(tmp_path, "\n".join(lines)), [images], "set")
+    assert [picture.unit for picture in found] == [unit, unit]
+
+
 def test_the_lesions_may_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
     images = pictures(tmp_path / "images", "ISIC_1.jpg", "ISIC_2.jpg", "ISIC_3.jpg")
     labels = table(tmp_path, "image,MEL,NV,SCC\nISIC_1,1,0,0\nISIC_2,0,1.0,0\nISIC_3,0,0,1\n")
     lesions = table(tmp_path, "image,lesion_id\nISIC_1,\nISIC_2,L_2\nISIC_9,L_9\n", "lesions.csv")
     found = read_labels(labels, [images], "isic", mapping={"scc": None}, lesions=lesions)
     assert summary(found) == [("ISIC_1", "mel", "ISIC_1"), ("ISIC_2", "nv", "L_2")]
+    assert {picture.unit for picture in found} == {"lesion"}
     other = table(tmp_path, "image,patient\nISIC_1,P\n", "patients.csv")
     assert "A table of lesions needs lesion_id" in error(labels, images, lesions=other)
 

@@ -14,10 +14,12 @@ from tests.training.answered import calibrated_predictions
 from training import card, groups, plots
 from training.bootstrap import Bootstrap, Figure
 from training.cameras import CameraFigures, Cameras, CameraSettings
+from training.comparison import Comparison, RecipeFigures
+from training.data import splits
 from training.data.sets import TravelSet
 from training.groups import GroupSettings
 from training.heatmaps import Guessed, HeatmapFigures, HeatmapSettings
-from training.labels import Background
+from training.labels import Background, Unit
 from training.metrics import Evaluation, evaluate
 from training.plots.canvas import Plot
 from training.predictions import Predictions
@@ -293,6 +295,109 @@ def test_lesions_are_told_only_where_they_are_known(
         assert claim not in text
     # A table of other pictures says nothing of the split.
     assert "no lesion is in" not in card.write(manifest, evaluation, {}, ["again"])
+
+
+UNITS: tuple[Unit, ...] = ("lesion", "patient", "group")
+
+
+@pytest.mark.parametrize(
+    ("unit", "once", "shared"),
+    [
+        (
+            "lesion",
+            "Of 450 lesions some were photographed several times, the doubtful ones more often. "
+            "With each lesion counting once, however many pictures show it:",
+            "in which the pictures of a lesion share what is drawn).",
+        ),
+        (
+            "patient",
+            "Of 450 patients some have several pictures. With each patient counting once, however "
+            "many these are:",
+            "in which the pictures of a patient share what is drawn, if no patient has pictures of "
+            "two classes).",
+        ),
+        (
+            "group",
+            "Of 450 groups some have several pictures. With each group counting once, however "
+            "many these are:",
+            "in which the pictures of a group share what is drawn, if no group has pictures of two "
+            "classes).",
+        ),
+    ],
+    ids=UNITS,
+)
+def test_the_card_calls_lesions_patients_and_groups_what_they_are(
+    manifest: Manifest, evaluation: Evaluation, unit: Unit, once: str, shared: str
+) -> None:
+    (travel,) = evaluation.travel
+    known = msgspec.structs.replace(
+        evaluation,
+        unit=unit,
+        split_digest="0" * 64,
+        travel=[msgspec.structs.replace(travel, lesions=100, unit=unit)],
+    )
+    recipe = RecipeFigures(name="plain", changed=[], hours=1.0, figures=[])
+    tried = Comparison(
+        split_digest="0" * 64, tilt=0.5, pictures=90, lesions=40, unit=unit, recipes=[recipe]
+    )
+    made = msgspec.structs.replace(manifest, quantisation=quantisation(passed=True))
+    text = card.write(made, known, {}, ["again"], tried)
+    for said in (
+        f"Measured on the drawn set (900 pictures of 450 {unit}s):",
+        f"Measured on **the drawn set**: 900 pictures of 450 {unit}s, run from their files",
+        f"The split goes by {unit}: no {unit} is in two parts. The test part",
+        f"turned\nand mirrored; the intervals are drawn over {unit}s.\n",
+        f"drawn 200 times over {unit}s, because two pictures of one {unit} are not two cases.",
+        f"or an AUC has fewer than 5 {unit}s on a side",
+        f"| class | pictures | {unit}s | sensitivity | specificity | AUC |",
+        f"the other thresholds: on other {unit}s than the network learned from",
+        f"its 95 % interval is over the same {unit}s drawn again, and wide enough to hold for all",
+        f"200 pictures of 100 {unit}s: akiec",
+        f"on the validation split (90 pictures of 40 {unit}s), not on the test split.",
+        f"\n\n{once}\n\n",
+        shared,
+    ):
+        assert said in text
+    others = "|".join({*UNITS} - {unit})
+    counts = rf"pictures of \d+ ({others})s|\| ({others})s"
+    words = rf"(over|same|by|each|other) ({others})|({others})s? is in"
+    assert not re.search(f"{counts}|{words}", text)
+
+
+def test_patients_with_one_picture_each_are_known(
+    manifest: Manifest, evaluation: Evaluation
+) -> None:
+    single = msgspec.structs.replace(
+        evaluation, unit="patient", split_digest="0" * 64, lesions=900, per_lesion=None
+    )
+    text = card.write(manifest, single, {}, ["again"])
+    assert "900 pictures of 900 patients" in text
+    assert "The split goes by patient: no patient is in two parts." in text
+    assert "is not known" not in text.split("## For whom")[0]
+
+
+@pytest.mark.parametrize(
+    ("told", "said", "drawn_over"),
+    [
+        ({}, "by lesion, where the data tell which one a picture shows.", "lesions"),
+        ({splits.KEY: "lesion"}, "by lesion, where the data tell which one", "lesions"),
+        ({splits.KEY: "patient"}, "by patient: no patient is in two parts.", "patients"),
+        ({splits.KEY: ["luck"]}, "by lesion, where the data tell which one", "lesions"),
+    ],
+)
+def test_over_another_table_the_manifest_tells_what_the_split_went_by(
+    manifest: Manifest, evaluation: Evaluation, told: dict[str, object], said: str, drawn_over: str
+) -> None:
+    training = msgspec.structs.replace(manifest.training, config=told)
+    made = msgspec.structs.replace(
+        manifest, training=training, quantisation=quantisation(passed=True)
+    )
+    table = msgspec.structs.replace(evaluation, unit="group")
+    text = card.write(made, table, {}, ["again"])
+    assert f"The split goes {said}" in text
+    assert f"the intervals are drawn over {drawn_over}." in text
+    assert "900 pictures of 450 groups" in text
+    assert splits.KEY not in text
 
 
 def test_a_calibration_error_is_said_to_be_chance_or_more(

@@ -24,6 +24,7 @@ from serving.prediction import predict
 from tests.drawings import draw_lesion, encode
 from tests.training.drawn_sets import CONF, compose, draw_folders, draw_ham10000
 from training import record, strangers
+from training.data import splits
 from training.data.sets import read_sets
 from training.data.splits import PARTS, Part, digest
 from training.export import FLOAT_FILE, export
@@ -90,6 +91,7 @@ def test_the_manifest_tells_how_the_model_came_about(made: Made, ham10000: Path)
     _, artifact, manifest = made
     parts = read_sets(plain(compose("train", artifact, f"data.root={ham10000}").data), 0).parts
     assert manifest.training.split_digest == digest(parts)
+    assert manifest.training.config[splits.KEY] == "lesion"
     (dataset,) = manifest.training.datasets
     assert dataset.name == "HAM10000"
     assert dataset.licence == "CC BY-NC 4.0"

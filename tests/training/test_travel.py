@@ -50,6 +50,12 @@ def of(figures: TravelFigures, name: str) -> Travelled:
     return next(each for each in figures.figures if each.measure == name)
 
 
+def test_the_set_tells_what_its_own_table_counts(home: Predictions, away: Predictions) -> None:
+    of_patients = msgspec.structs.replace(away, unit="patient")
+    assert compare(ELSEWHERE, of_patients, home, [], resamples=100, seed=0).unit == "patient"
+    assert compare(ELSEWHERE, away, of_patients, [], resamples=100, seed=0).unit == "lesion"
+
+
 def test_melanoma_is_told_from_all_else_by_the_malignant_probability(
     figures: TravelFigures, away: Predictions, home: Predictions
 ) -> None:

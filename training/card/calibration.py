@@ -42,7 +42,7 @@ def section(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot
         f"turned out so, over {evaluation.pictures} pictures. Even a perfectly calibrated model "
         "would score some error on so few; the last column is what it stays below in 95 of 100 "
         f"cases ({evaluation.resamples} simulations from the model's own probabilities, in which "
-        "the pictures of a lesion share what is drawn).",
+        f"the pictures of a {evaluation.unit} share what is drawn{_if_of_one_class(evaluation)}).",
         table(["", "before", "after", "by chance at most"], rows),
         _judged("the likeliest class", after.error, after.error_by_chance),
         _judged(
@@ -50,6 +50,13 @@ def section(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot
         ),
     ]
     return "\n\n".join([line for line in lines if line] + images(plots, "reliability"))
+
+
+def _if_of_one_class(evaluation: Evaluation) -> str:
+    """When pictures share what is drawn: those of a lesion do, as they show the same."""
+    if evaluation.unit == "lesion":
+        return ""
+    return f", if no {evaluation.unit} has pictures of two classes"
 
 
 def _told(manifest: Manifest) -> str:

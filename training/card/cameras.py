@@ -37,10 +37,10 @@ def section(evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
         "## Any camera",
         f"The same {evaluation.pictures} pictures, changed as other cameras and programs might "
         "change them. What is gained is how much larger a figure is than on the unchanged "
-        "pictures; its 95 % interval is over the same lesions drawn again, and wide enough to hold "
-        "for all rows together. Enlarged and shrunk pictures were saved as JPEG of quality "
-        f"{tried.settings.saved_at}. Brightness multiplies the levels; a blur is the standard "
-        "deviation of a Gaussian in percent of the shorter side.",
+        f"pictures; its 95 % interval is over the same {evaluation.unit}s drawn again, and wide "
+        "enough to hold for all rows together. Enlarged and shrunk pictures were saved as JPEG of "
+        f"quality {tried.settings.saved_at}. Brightness multiplies the levels; a blur is the "
+        "standard deviation of a Gaussian in percent of the shorter side.",
         table(["", "balanced accuracy", "gained", *judged, "gained in AUC, malignant"], rows),
         _kept(limits),
         _judged(tried.changes),

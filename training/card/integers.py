@@ -5,6 +5,7 @@ from __future__ import annotations
 from serving.manifest import GateFigure, Quantisation
 from training.bootstrap import Figure
 from training.card.markdown import DASH, interval, signed, table
+from training.labels import Unit
 
 _NAMES = {
     "balanced_accuracy": "balanced accuracy, 8-bit less float",
@@ -20,8 +21,8 @@ _ANEW = (
 )
 
 
-def paragraph(quantisation: Quantisation | None, *, fitted_anew: bool = False) -> str:
-    """Which graph serves, and every figure of the gate between the two.
+def paragraph(quantisation: Quantisation | None, unit: Unit, *, fitted_anew: bool = False) -> str:
+    """Which graph serves, and every figure of the gate between the two, drawn over the `unit`.
 
     Where all but the weights was `fitted_anew`, the gate was passed with other decisions.
     """
@@ -45,7 +46,7 @@ def paragraph(quantisation: Quantisation | None, *, fitted_anew: bool = False) -
     rows = [[_NAMES[f.name], _value(f), _limit(f), f"{f.n}"] for f in quantisation.figures]
     return f"""{said}
 {compared}, on pictures of the validation part, each looked at in {quantisation.views} ways, turned
-and mirrored; the intervals are drawn over lesions.{_ANEW * fitted_anew}
+and mirrored; the intervals are drawn over {unit}s.{_ANEW * fitted_anew}
 
 {table(["8-bit beside float", "value (95 % interval)", "limit", "pictures"], rows)}"""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from training.bootstrap import Figure
+from training.labels import Unit
 from training.measures import FEW
 from training.plots.canvas import Plot
 from training.sizes import PictureSize
@@ -87,10 +88,13 @@ def either(names: Sequence[str], word: str = "or") -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
-def counted(pictures: int, lesions: int) -> str:
-    """How many pictures, and of how many lesions where it is known that some have several."""
-    if lesions < pictures:
-        return f"{pictures} pictures of {lesions} lesions"
+def counted(pictures: int, lesions: int, unit: Unit) -> str:
+    """How many pictures, and of how many lesions where it is known that some have several.
+
+    Patients and groups, where one of them is the `unit`, are known in any case.
+    """
+    if unit != "lesion" or lesions < pictures:
+        return f"{pictures} pictures of {lesions} {unit}s"
     return f"{pictures} pictures, each counted as another lesion"
 
 

@@ -11,10 +11,14 @@ from serving.manifest import Manifest
 from training import sizes
 from training.card import integers
 from training.card.markdown import DASH, pixels, table
+from training.data import splits
+from training.labels import Unit
 from training.metrics import Evaluation
 from training.sizes import PictureSize
 
-_TOLD_ABOVE = frozenset({"hardware", "seconds", "best_score", "scored_by", "commit", sizes.KEY})
+_TOLD_ABOVE = frozenset(
+    {"hardware", "seconds", "best_score", "scored_by", "commit", sizes.KEY, splits.KEY}
+)
 """What stands in the manifest's configuration about the run itself."""
 
 
@@ -70,11 +74,13 @@ def section(manifest: Manifest, evaluation: Evaluation | None = None) -> str:
         facts.append([f"Best {record['scored_by']}", f"{float(record['best_score']):.3f}"])
     config = {key: value for key, value in record.items() if key not in _TOLD_ABOVE}
     parity = manifest.parity
+    unit = _unit(record, evaluation)
+    told = _split(evaluation, unit)
     return f"""## What it was made from
 
 {table(header, rows)}
 
-The sets' licences bind whoever uses the model, too. {_split(evaluation)} The test part took no part
+The sets' licences bind whoever uses the model, too. {told} The test part took no part
 in training, nor in anything that was fitted.
 
 {table(["", ""], facts)}
@@ -82,7 +88,7 @@ in training, nor in anything that was fitted.
 Exported and compared with the network it was made from over {parity.pictures} pictures: the largest
 difference of a probability was {parity.probability:.1g}, of a heatmap {parity.heatmap:.1g}.
 
-{integers.paragraph(manifest.quantisation, fitted_anew=_was_fitted_anew(manifest))}
+{integers.paragraph(manifest.quantisation, unit, fitted_anew=_was_fitted_anew(manifest))}
 
 <details><summary>The configuration of the training</summary>
 
@@ -93,12 +99,20 @@ difference of a probability was {parity.probability:.1g}, of a heatmap {parity.h
 </details>"""
 
 
-def _split(evaluation: Evaluation | None) -> str:
-    """Whether a lesion may be in two parts of the split."""
+def _unit(config: Mapping[str, Any], evaluation: Evaluation | None) -> Unit:
+    """What the split goes by: its test part tells, or else the manifest's configuration."""
     if evaluation is None or evaluation.split_digest is None:
+        return splits.goes_by(config)
+    return evaluation.unit
+
+
+def _split(evaluation: Evaluation | None, unit: Unit) -> str:
+    """Whether a lesion, or what else the `unit` is, may be in two parts of the split."""
+    measured = None if evaluation is None or evaluation.split_digest is None else evaluation
+    if unit != "lesion" or (measured is not None and measured.knows_lesions):
+        return f"The split goes by {unit}: no {unit} is in two parts."
+    if measured is None:
         return "The split goes by lesion, where the data tell which one a picture shows."
-    if evaluation.knows_lesions:
-        return "The split goes by lesion: no lesion is in two parts."
     return (
         "Which lesion a picture shows is not known: each counts as its own, and pictures of one "
         "lesion may be in two parts."

@@ -61,4 +61,5 @@ def _answer(manifest: Manifest) -> str:
 
 
 def _seen(evaluation: Evaluation) -> str:
-    return f"Measured on {evaluation.dataset} ({counted(evaluation.pictures, evaluation.lesions)}):"
+    count = counted(evaluation.pictures, evaluation.lesions, evaluation.unit)
+    return f"Measured on {evaluation.dataset} ({count}):"

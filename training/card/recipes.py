@@ -26,6 +26,7 @@ def section(comparison: Comparison | None) -> str:
     elsewhere = (
         f" and {comparison.away} pictures of {comparison.away_name}" if comparison.away else ""
     )
+    count = counted(comparison.pictures, comparison.lesions, comparison.unit)
     rows = [
         [_name(recipe), _what(recipe), *_figures(recipe, shown), f"{recipe.hours:.1f}"]
         for recipe in comparison.recipes
@@ -33,7 +34,7 @@ def section(comparison: Comparison | None) -> str:
     lines = [
         "## What helped",
         f"Recipes are compared on the validation split ("
-        f"{counted(comparison.pictures, comparison.lesions)}){elsewhere}, not on the test split. "
+        f"{count}){elsewhere}, not on the test split. "
         "Networks are compared "
         f"{_norms(comparison)}before anything was fitted on the calibration split; the decision is "
         "the class whose probability over its prior to the power of "

@@ -37,10 +37,11 @@ def overall(evaluation: Evaluation) -> str:
         ]
     )
     absent = [c.id for c in evaluation.classes if not c.pictures]
+    count = counted(evaluation.pictures, evaluation.lesions, evaluation.unit)
     lines = [
         "## Results",
         f"Measured on **{evaluation.dataset}**: "
-        f"{counted(evaluation.pictures, evaluation.lesions)}, run from their files through the "
+        f"{count}, run from their files through the "
         f"code that serves. {_size(evaluation)}Intervals hold 95 %; they are drawn "
         f"{evaluation.resamples} times over {_drawn(evaluation)} Where all drawings would agree, "
         f"or an AUC has fewer than {FEW_LESIONS} {evaluation.cases} on a side, they are as wide "
@@ -63,8 +64,7 @@ def overall(evaluation: Evaluation) -> str:
     lines.append(table(header, rows))
     if once := evaluation.per_lesion:
         lines += [
-            f"Of {evaluation.lesions} lesions some were photographed several times, the doubtful "
-            "ones more often. With each lesion counting once, however many pictures show it:",
+            _once(evaluation),
             table(
                 header,
                 figure_rows(
@@ -79,9 +79,23 @@ def overall(evaluation: Evaluation) -> str:
     return "\n\n".join(lines)
 
 
+def _once(evaluation: Evaluation) -> str:
+    """Why it makes a difference to count each lesion, or what else the unit is, once."""
+    if evaluation.unit == "lesion":
+        return (
+            f"Of {evaluation.lesions} lesions some were photographed several times, the doubtful "
+            "ones more often. With each lesion counting once, however many pictures show it:"
+        )
+    return (
+        f"Of {evaluation.lesions} {evaluation.unit}s some have several pictures. With each "
+        f"{evaluation.unit} counting once, however many these are:"
+    )
+
+
 def _drawn(evaluation: Evaluation) -> str:
+    unit = evaluation.unit
     if evaluation.knows_lesions:
-        return "lesions, because two pictures of one lesion are not two cases."
+        return f"{unit}s, because two pictures of one {unit} are not two cases."
     return (
         "pictures: which lesion a picture shows is not known, and where several show one the "
         "intervals are too narrow."
@@ -96,7 +110,8 @@ def _size(evaluation: Evaluation) -> str:
 def by_class(manifest: Manifest, evaluation: Evaluation, plots: Mapping[str, Plot]) -> str:
     """Each class against all others."""
     rows = [_class_row(c) for c in evaluation.classes if c.pictures]
-    header = ["class", "pictures", "lesions", "sensitivity", "specificity", "AUC"]
+    cases = f"{evaluation.unit}s"
+    header = ["class", "pictures", cases, "sensitivity", "specificity", "AUC"]
     few = [c.id for c in evaluation.classes if 0 < c.pictures < FEW]
     offsets = ", ".join(f"{id} {manifest.decision_offsets[id]:.2f}" for id in manifest.class_ids)
     lines = [

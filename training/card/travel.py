@@ -48,7 +48,8 @@ def _of_set(figures: TravelFigures, home: str) -> list[str]:
         for each in figures.figures
     ]
     said = [
-        f"{counted(figures.pictures, figures.lesions)}: {either(figures.diagnoses, 'and')}.",
+        f"{counted(figures.pictures, figures.lesions, figures.unit)}: "
+        f"{either(figures.diagnoses, 'and')}.",
         figures.remark,
         f"Licence {figures.licence}; {figures.source}.",
     ]

@@ -174,7 +174,7 @@ class CachedSets:
                 rest = len(found) - _NAMED_AT_MOST
                 print(
                     f"{len(found)} pictures of the {part} part are left out, because they are in "
-                    f"{' or '.join(PARTS[place:])} as another lesion's: {named}"
+                    f"{' or '.join(PARTS[place:])} as another {later[0].unit}'s: {named}"
                     + (f" and {rest} more" if rest > 0 else ""),
                     file=sys.stderr,
                 )

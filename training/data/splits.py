@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from training.labels import DataError, LabelledPicture
+import msgspec
+
+from training.labels import DataError, LabelledPicture, Unit
 
 Part = Literal["train", "validation", "calibration", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -19,6 +21,9 @@ SHARES: Mapping[Part, float] = {
 }
 
 Split = dict[Part, list[LabelledPicture]]
+
+KEY = "split_by"
+"""Under which a manifest's configuration tells what the split goes by."""
 
 
 def split(pictures: Sequence[LabelledPicture], seed: int) -> Split:
@@ -48,9 +53,10 @@ def split(pictures: Sequence[LabelledPicture], seed: int) -> Split:
         if {part_of[group] for group in groups} != set(PARTS)
     }
     if few:
+        unit = pictures[0].unit
         named = ", ".join(f"{label} ({count})" for label, count in sorted(few.items()))
         raise DataError(
-            f"Too few lesions in {named}: each class needs at least {len(PARTS)}, one for each of "
+            f"Too few {unit}s in {named}: each class needs at least {len(PARTS)}, one for each of "
             f"{', '.join(PARTS)}. Add pictures, or leave the class out."
         )
     parts: Split = {part: [] for part in PARTS}
@@ -67,6 +73,16 @@ def digest(parts: Split) -> str:
         for picture in parts[part]
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def goes_by(config: Mapping[str, Any]) -> Unit:
+    """What a manifest's configuration tells that the split goes by; lesions where it tells none."""
+    try:
+        unit: Unit = msgspec.convert(config.get(KEY, "lesion"), Unit)
+    except msgspec.ValidationError:
+        # What a manifest tells of its training is anyone's own.
+        return "lesion"
+    return unit
 
 
 def _by_diagnosis(pictures: Sequence[LabelledPicture]) -> dict[str, set[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -65,7 +66,7 @@ def test_what_is_held_out_as_another_lesions_is_left_out_of_training(
     # sets call different lesions by one name does not make them one.
     assert shown(look=True) == 3
     assert "2 pictures of the train part are left out" in (said := capsys.readouterr().err)
-    assert "twin, again" in said
+    assert "as another lesion's: twin, again" in said
 
 
 def test_what_is_held_out_twice_is_left_out_of_the_earlier_part(
@@ -75,7 +76,9 @@ def test_what_is_held_out_twice_is_left_out_of_the_earlier_part(
     smaller = [saved_again(each, 150, 112, 80) for each in drawn]
 
     def named(*entries: tuple[str, bytes]) -> list[LabelledPicture]:
-        return [picture(tmp_path / "home", name, f"of {name}", d, "home") for name, d in entries]
+        home = tmp_path / "home"
+        found = [picture(home, name, f"of {name}", data, "home") for name, data in entries]
+        return [msgspec.structs.replace(each, unit="patient") for each in found]
 
     parts: Split = {
         "train": named(("shown", drawn[0])),
@@ -95,7 +98,8 @@ def test_what_is_held_out_twice_is_left_out_of_the_earlier_part(
     assert [p.image_id for p in cached.listed("validation")] == ["v3"]
     said = capsys.readouterr().err
     assert "2 pictures of the validation part are left out" in said
-    assert "1 pictures of the calibration part are left out, because they are in test" in said
+    calibration = "1 pictures of the calibration part are left out, because they are in test"
+    assert f"{calibration} as another patient's: c1" in said
 
 
 def test_hashes_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,9 @@ def test_the_rarest_diagnosis_is_in_every_part() -> None:
 def of_patients(*diagnoses: str) -> list[LabelledPicture]:
     """Pictures of patients, of whom each has a picture for every letter of its diagnoses."""
     return [
-        LabelledPicture(Path(f"{i}-{j}.jpg"), f"{i}-{j}", label, f"patient{i}", "s")
+        LabelledPicture(
+            Path(f"{i}-{j}.jpg"), f"{i}-{j}", label, f"patient{i}", "s", unit="patient"
+        )
         for i, each in enumerate(diagnoses)
         for j, label in enumerate(each)
     ]
@@ -82,8 +84,10 @@ def test_a_diagnosis_beside_others_keeps_its_shares() -> None:
 
 
 def test_a_diagnosis_beside_others_with_too_few_groups_is_named() -> None:
-    with pytest.raises(DataError, match=r"Too few lesions in m \(3\):"):
+    with pytest.raises(DataError, match=r"Too few patients in m \(3\):"):
         split(of_patients(*["bm"] * 3, *["b"] * 30), seed=0)
+    with pytest.raises(DataError, match=r"Too few lesions in m \(3\):"):
+        split(pictures({"m": 3, "b": 30}), seed=0)
 
 
 def test_the_split_stays_what_it_was() -> None:
