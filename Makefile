@@ -89,17 +89,13 @@ $(eval $(call run,mobilenet,taught,mobilenet/plain/run mobilenet/long/run,experi
 $(eval $(call run,mobilenet,larger,$(MOBILENETS),experiment=larger))
 $(eval $(call run,efficientnet_lite,first,,experiment=travel trainer.precision=bf16-mixed))
 $(eval $(call run,efficientnet_lite,second,efficientnet_lite/first/run,experiment=teacher))
-$(eval $(call run,mobilenet,taught_by_two,mobilenet/larger/mobilenet/model efficientnet_lite/second/run,experiment=taught_by_two))
-$(eval $(call run,mobilenet,shipped,mobilenet/taught_by_two/mobilenet/model,experiment=shipped_mobilenet))
+$(eval $(call run,mobilenet,shipped,mobilenet/larger/mobilenet/model efficientnet_lite/second/run,experiment=shipped_mobilenet))
 $(eval $(call run,cnn,shipped,,experiment=shipped_cnn))
 
 runs/efficientnet_lite/first/run.json: | $(MADE)/teacher
 runs/mobilenet/larger/mobilenet/model.json: | runs/mobilenet/larger/run.json
 	$(BIN)/python -m training.export model=mobilenet run=runs/mobilenet/larger checkpoint=last start_share=0.5 size=192 \
 	  artifacts=runs/mobilenet/larger $(ARGS)
-runs/mobilenet/taught_by_two/mobilenet/model.json: | runs/mobilenet/taught_by_two/run.json
-	$(BIN)/python -m training.export model=mobilenet run=runs/mobilenet/taught_by_two checkpoint=last start_share=0.3 \
-	  artifacts=runs/mobilenet/taught_by_two $(ARGS)
 
 runs/mobilenet/shipped/exported: runs/mobilenet/shipped/run.json
 	$(BIN)/python -m training.export model=mobilenet run=$(@D) checkpoint=last start_share=0.3 $(ARGS)
