@@ -142,9 +142,9 @@ def _head(found: Comparison, file: Path) -> list[str]:
         f"Each figure is of {found.rounds} x {found.seconds:g} s, after a second of warm-up, or of "
         f"{LONGER} times as long where ratios are taken and fewer than {FEWEST} answers came; MiB "
         "are 2^20 bytes.",
-        f"Made by `make bench`; every ± is half of a 95 % interval over the {found.rounds} rounds, "
-        "in each of which every system has its turn. Ratios and differences are of a round by "
-        "itself.",
+        f'Made by `make bench ARGS="--rounds {found.rounds} --seconds {found.seconds:g}"`; every ± '
+        f"is half of a 95 % interval over the {found.rounds} rounds, in each of which every system "
+        "has its turn. Ratios and differences are of a round by itself.",
         "",
         f"![Answers a second]({file.with_suffix('.png').name})",
     ]

@@ -30,7 +30,7 @@ class ExponentialAveraging(WeightAveraging):
         self._average_model.to(pl_module.device)
 
     def _average(
-        self, averages: Sequence[Tensor], currents: Sequence[Tensor], steps: Tensor
+        self, averages: Sequence[Tensor], currents: Sequence[Tensor], steps: Tensor | int
     ) -> None:
         count = int(steps)
         kept = min(self._decay, (1 + count) / (10 + count))

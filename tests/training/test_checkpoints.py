@@ -7,7 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from training.checkpoints import BestCheckpoint
 
@@ -19,11 +19,11 @@ class Scored(pl.LightningModule):
         super().__init__()
         self.layer, self._scores = nn.Linear(1, 1), scores
 
-    def training_step(self, batch: Tensor, _index: int) -> Tensor:
-        loss: Tensor = self.layer(batch).mean()
+    def training_step(self, batch: list[Tensor], _index: int) -> Tensor:
+        loss: Tensor = self.layer(batch[0]).mean()
         return loss
 
-    def validation_step(self, _batch: Tensor, _index: int) -> None:
+    def validation_step(self, _batch: list[Tensor], _index: int) -> None:
         self.log("val/auroc", self._scores[self.current_epoch])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -60,7 +60,7 @@ def test_of_epochs_that_score_the_same_the_last_is_kept(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    batches = DataLoader([torch.zeros(1)])
+    batches = DataLoader(TensorDataset(torch.zeros(1, 1)))
     trainer.fit(Scored(scores), batches, batches)
     assert [file.name for file in tmp_path.iterdir()] == ["best.ckpt"]
     assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == kept
