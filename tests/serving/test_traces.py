@@ -164,7 +164,8 @@ def test_our_own_variable_without_the_packages_is_refused(
     endpoint = without_packages.traces_endpoint
     monkeypatch.setenv("LESIONLENS_TRACES_ENDPOINT", endpoint)
     monkeypatch.setenv(OTLP_ENDPOINT, endpoint)
-    with pytest.raises(SettingsError, match=r"LESIONLENS_TRACES_ENDPOINT .*lesionlens\[traces\]"):
+    told = r"LESIONLENS_TRACES_ENDPOINT .*-c constraints.txt '\.\[traces\]'"
+    with pytest.raises(SettingsError, match=told):
         create_app(without_packages)
 
 
