@@ -53,7 +53,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
         list[str],
         Meta(
             description="The classes that cannot be ruled out, by falling probability: a conformal "
-            "set, which misses the truth in a share of `conformal.alpha` at most."
+            "set, which should miss the truth in a share of `conformal.alpha` at most."
         ),
     ]
     novelty: Annotated[
